@@ -1,0 +1,178 @@
+package events
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// Message is an event as it came over the wire.
+type Message struct {
+	// Subject ends in the encoded campaign and run; empty where the transport has none, which skips that check.
+	Subject string
+	// Header is looked at for CloudEvents only. Names are compared without regard to case.
+	Header map[string][]string
+	Data   []byte
+	// Time is when the stream stored the message. An event may lie at most a day ahead of it; zero sets no bound.
+	Time time.Time
+}
+
+// maxAhead is how far producers' clocks may run ahead of the stream's.
+const maxAhead = 24 * time.Hour
+
+// earliest is the first accepted occurredAt; what lies before it is a clock that was never set.
+var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var errNotObject = errors.New("must be exactly one JSON object")
+
+// Decode reads and validates one event. The Rejection is nil where the event is good, and else names every bad field.
+// Strings of the event do not share memory with m.Data.
+func Decode(m Message) (Event, *Rejection) {
+	if len(m.Data) > MaxSize {
+		return Event{}, &Rejection{Reason: TooLarge, Detail: "payload is over 65536 bytes"}
+	}
+	var o object
+	if err := o.scan(m.Data); err != nil {
+		return Event{}, &Rejection{Reason: Malformed, Detail: malformedDetail(err)}
+	}
+	if rejected := o.openEnvelope(m.Header); rejected != nil {
+		return Event{}, rejected
+	}
+	r := reader{object: &o}
+	if rejected := r.checkVersion(); rejected != nil {
+		return Event{}, rejected
+	}
+	e, rejected := r.event(m.Time)
+	if rejected != nil {
+		return Event{}, rejected
+	}
+	if m.Subject != "" {
+		if rejected := checkSubject(m.Subject, &e); rejected != nil {
+			return Event{}, rejected
+		}
+	}
+	return e, nil
+}
+
+// malformedDetail is the syntax error without the decoder's prefix. It may quote a repeated name, so it is cut.
+func malformedDetail(err error) string {
+	if errors.Is(err, errNotObject) {
+		return err.Error()
+	}
+	detail := "not valid JSON: " + strings.TrimPrefix(err.Error(), "jsontext: ")
+	return strings.ToValidUTF8(detail[:min(len(detail), 200)], "")
+}
+
+func (r *reader) checkVersion() *Rejection {
+	version := r.integer(fieldVersion, 0, 1<<53, Version)
+	switch {
+	case len(r.bad) > 0:
+		return &Rejection{Reason: Invalid, Fields: r.bad}
+	case version != Version:
+		return &Rejection{Reason: UnsupportedVersion, Fields: []FieldError{{"version", "must be 1"}}}
+	}
+	return nil
+}
+
+// event reads the fields in the order of the contract's table, those of the event's type only.
+func (r *reader) event(stored time.Time) (Event, *Rejection) {
+	var e Event
+	e.ID = r.name(fieldID, 128)
+	e.Type = Type(r.text(fieldType, 64, string(AgentFinished)))
+	e.CampaignID = r.name(fieldCampaignID, 64)
+	e.RunID = r.name(fieldRunID, 64)
+	e.Phase = r.name(fieldPhase, 16)
+	e.OccurredAt = r.time(fieldOccurredAt, stored)
+	switch e.Type {
+	case AgentFinished:
+		r.agent(&e)
+		r.execution(&e)
+	case AgentStarted:
+		r.agent(&e)
+	case RunStarted:
+		e.AgentsExpected = r.integer(fieldAgentsExpected, 1, 1_000_000, 0)
+	case RunFinished:
+		e.Outcome = Outcome(r.oneOf(fieldOutcome, string(OutcomeCompleted),
+			string(OutcomeCompleted), string(OutcomeFailed), string(OutcomeCancelled)))
+	case RunReported:
+		e.Report = r.report(&e.Key)
+	case ExecutionsVoided:
+		e.Voids = r.ids(fieldVoids)
+		e.Reason = r.text(fieldReason, 256, "")
+	default:
+		if r.has(fieldType) == stringKind {
+			return Event{}, &Rejection{Reason: UnknownType, Fields: []FieldError{{"type",
+				"must be agent.finished, agent.started, run.started, run.finished, run.reported or executions.voided"}}}
+		}
+	}
+	if len(r.bad) > 0 {
+		return Event{}, &Rejection{Reason: Invalid, Fields: r.bad}
+	}
+	return e, nil
+}
+
+func (r *reader) agent(e *Event) {
+	e.AgentID = r.name(fieldAgentID, 128)
+	e.Attempt = r.integer(fieldAttempt, 1, 1_000_000, 1)
+	e.AgentName = r.text(fieldAgentName, 256, "")
+	e.Model = r.text(fieldModel, 256, "")
+	e.Error = r.text(fieldError, 2048, "")
+}
+
+func (r *reader) execution(e *Event) {
+	e.Status = Status(r.oneOf(fieldStatus, "", string(Succeeded), string(Failed), string(Cancelled)))
+	e.LatencyMs = r.latency(fieldLatencyMs, true).Ms
+	e.TokensIn = r.integer(fieldTokensIn, 0, maxCount, 0)
+	e.TokensOut = r.integer(fieldTokensOut, 0, maxCount, 0)
+	e.AssetsGenerated = r.integer(fieldAssetsGenerated, 0, maxCount, 0)
+	e.Cost = r.cost(fieldCostUSD, maxCost)
+}
+
+// report reads the metrics object. Its names of the run, where given, must be the event's.
+func (r *reader) report(key *Key) *Report {
+	raw := r.object[fieldMetrics]
+	if raw == nil || raw.Kind() != '{' {
+		r.refuse(fieldMetrics, "is required and must be an object")
+		return nil
+	}
+	var o object
+	// The bytes were valid as part of the message, so scanning them again cannot fail.
+	_ = o.scan(raw)
+	in := reader{object: &o, prefix: "metrics."}
+	in.same(fieldCampaignID, key.CampaignID)
+	in.same(fieldRunID, key.RunID)
+	in.same(fieldPhase, key.Phase)
+	p := &Report{
+		AgentsTotal:      in.required(fieldAgentsTotal, maxCount),
+		AgentsSuccessful: in.required(fieldAgentsSuccessful, maxCount),
+		AssetsGenerated:  in.required(fieldAssetsGenerated, maxReported),
+		TokensIn:         in.required(fieldTokensIn, maxReported),
+		TokensOut:        in.required(fieldTokensOut, maxReported),
+		Cost:             in.cost(fieldCostUSD, maxReportedCost),
+		LatencyP95Ms:     in.latency(fieldLatencyP95Ms, false),
+		LatencyAvgMs:     in.latency(fieldLatencyAvgMs, false),
+	}
+	if len(in.bad) == 0 && p.AgentsSuccessful > p.AgentsTotal {
+		in.refuse(fieldAgentsSuccessful, "must not be greater than agentsTotal")
+	}
+	r.bad = append(r.bad, in.bad...)
+	return p
+}
+
+func checkSubject(subject string, e *Event) *Rejection {
+	campaignID, runID, err := ParseSubject(subject)
+	var bad []FieldError
+	switch {
+	case err != nil:
+		return &Rejection{Reason: SubjectMismatch, Detail: "subject " + errSubject.Error()}
+	case campaignID != e.CampaignID:
+		bad = append(bad, FieldError{"campaignId", "is not the campaign that the subject names"})
+	}
+	if runID != e.RunID {
+		bad = append(bad, FieldError{"runId", "is not the run that the subject names"})
+	}
+	if bad == nil {
+		return nil
+	}
+	return &Rejection{Reason: SubjectMismatch, Fields: bad}
+}

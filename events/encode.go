@@ -1,0 +1,131 @@
+package events
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Encode writes the event as one line of JSON. Decode of the result gives the same event. Fields that hold their
+// default are left out.
+func Encode(e *Event) []byte { return e.Append(make([]byte, 0, 384)) }
+
+// Append appends what Encode writes to b.
+func (e *Event) Append(b []byte) []byte {
+	w := writer{b: append(b, '{')}
+	w.text(fieldID, e.ID)
+	w.text(fieldType, string(e.Type))
+	w.text(fieldCampaignID, e.CampaignID)
+	w.text(fieldRunID, e.RunID)
+	w.text(fieldPhase, e.Phase)
+	w.name(fieldOccurredAt)
+	w.b = append(w.b, '"')
+	w.b = e.OccurredAt.UTC().AppendFormat(w.b, time.RFC3339Nano)
+	w.b = append(w.b, '"')
+	w.agent(e)
+	w.run(e)
+	return append(w.b, '}')
+}
+
+// writer appends the properties of one object.
+type writer struct {
+	b []byte
+}
+
+func (w *writer) agent(e *Event) {
+	if e.Type != AgentFinished && e.Type != AgentStarted {
+		return
+	}
+	w.text(fieldAgentID, e.AgentID)
+	w.integer(fieldAttempt, e.Attempt, 1)
+	if e.Type == AgentFinished {
+		w.text(fieldStatus, string(e.Status))
+		w.integer(fieldLatencyMs, e.LatencyMs, -1)
+		w.integer(fieldTokensIn, e.TokensIn, 0)
+		w.integer(fieldTokensOut, e.TokensOut, 0)
+		w.integer(fieldAssetsGenerated, e.AssetsGenerated, 0)
+		w.cost(e.Cost)
+	}
+	w.text(fieldAgentName, e.AgentName)
+	w.text(fieldModel, e.Model)
+	w.text(fieldError, e.Error)
+}
+
+func (w *writer) run(e *Event) {
+	switch e.Type {
+	case RunStarted:
+		w.integer(fieldAgentsExpected, e.AgentsExpected, 0)
+	case RunFinished:
+		w.text(fieldOutcome, string(e.Outcome))
+	case RunReported:
+		w.name(fieldMetrics)
+		w.report(e.Report)
+	case ExecutionsVoided:
+		w.name(fieldVoids)
+		for i, id := range e.Voids {
+			w.b = append(w.b, "[,"[min(i, 1)])
+			w.quote(id)
+		}
+		w.b = append(w.b, ']')
+		w.text(fieldReason, e.Reason)
+	}
+}
+
+func (w *writer) report(r *Report) {
+	w.b = append(w.b, '{')
+	w.integer(fieldAgentsTotal, r.AgentsTotal, -1)
+	w.integer(fieldAgentsSuccessful, r.AgentsSuccessful, -1)
+	w.integer(fieldAssetsGenerated, r.AssetsGenerated, -1)
+	w.integer(fieldTokensIn, r.TokensIn, -1)
+	w.integer(fieldTokensOut, r.TokensOut, -1)
+	w.cost(r.Cost)
+	w.latency(fieldLatencyP95Ms, r.LatencyP95Ms)
+	w.latency(fieldLatencyAvgMs, r.LatencyAvgMs)
+	w.b = append(w.b, '}')
+}
+
+func (w *writer) name(f field) {
+	if w.b[len(w.b)-1] != '{' {
+		w.b = append(w.b, ',')
+	}
+	w.b = append(w.b, '"')
+	w.b = append(w.b, fieldNames[f]...)
+	w.b = append(w.b, '"', ':')
+}
+
+// text leaves an empty string out: no property tells it from an absent one.
+func (w *writer) text(f field, s string) {
+	if s != "" {
+		w.name(f)
+		w.quote(s)
+	}
+}
+
+func (w *writer) quote(s string) { w.b = AppendQuoted(w.b, s) }
+
+// AppendQuoted appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD, which no decoded event has.
+func AppendQuoted(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // the only error is the replaced bytes
+	return b
+}
+
+func (w *writer) integer(f field, n, absent int64) {
+	if n != absent {
+		w.name(f)
+		w.b = strconv.AppendInt(w.b, n, 10)
+	}
+}
+
+func (w *writer) cost(c Cost) {
+	if c.Known {
+		w.name(fieldCostUSD)
+		w.b = c.Nanos.Append(w.b)
+	}
+}
+
+func (w *writer) latency(f field, l Latency) {
+	if l.Known {
+		w.integer(f, l.Ms, -1)
+	}
+}

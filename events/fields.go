@@ -1,0 +1,264 @@
+package events
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds of the contract.
+const (
+	maxCount        = 1_000_000_000
+	maxReported     = 1<<53 - 1 // what JavaScript counts exactly
+	maxLatencyMs    = 1<<31 - 1
+	maxVoids        = 1000
+	maxCost         = 1_000_000 * NanosPerUSD
+	maxReportedCost = 1_000_000_000 * NanosPerUSD
+)
+
+const (
+	stringKind jsontext.Kind = '"'
+	numberKind jsontext.Kind = '0'
+)
+
+// reader takes typed values out of an object and keeps a list of what is bad. A bad value reads as zero.
+type reader struct {
+	object *object
+	prefix string // of the names in errors, "metrics."
+	bad    []FieldError
+}
+
+func (r *reader) refuse(f field, problem string) {
+	r.bad = append(r.bad, FieldError{r.prefix + f.String(), problem})
+}
+
+// has returns the kind of a value, 0 where it is absent.
+func (r *reader) has(f field) jsontext.Kind {
+	if r.object[f] == nil {
+		return 0
+	}
+	return r.object[f].Kind()
+}
+
+// text reads an optional string of up to limit UTF-16 code units without U+0000.
+func (r *reader) text(f field, limit int, absent string) string {
+	if r.object[f] == nil {
+		return absent
+	}
+	s, ok := r.unquote(f)
+	switch {
+	case !ok:
+		return ""
+	case utf16Length(s) > limit:
+		r.refuse(f, fmt.Sprintf("must have at most %d characters", limit))
+	case strings.IndexByte(s, 0) >= 0:
+		r.refuse(f, "must not contain U+0000")
+	}
+	return s
+}
+
+// name reads a required string that identifies something: 1 to limit UTF-16 code units, no control characters.
+func (r *reader) name(f field, limit int) string {
+	if r.object[f] == nil {
+		r.refuse(f, "is required")
+		return ""
+	}
+	s, ok := r.unquote(f)
+	if ok {
+		if problem := nameProblem(s, limit); problem != "" {
+			r.refuse(f, problem)
+		}
+	}
+	return s
+}
+
+func nameProblem(s string, limit int) string {
+	switch {
+	case s == "" || utf16Length(s) > limit:
+		return fmt.Sprintf("must have 1 to %d characters", limit)
+	case strings.IndexFunc(s, unicode.IsControl) >= 0:
+		return "must not contain control characters"
+	}
+	return ""
+}
+
+func (r *reader) unquote(f field) (string, bool) {
+	s, ok := unquote(r.object[f])
+	if !ok {
+		r.refuse(f, "must be a string")
+	}
+	return s, ok
+}
+
+func unquote(raw jsontext.Value) (string, bool) {
+	if raw.Kind() != stringKind {
+		return "", false
+	}
+	inner := raw[1 : len(raw)-1]
+	if !slices.Contains(inner, '\\') {
+		return string(inner), true
+	}
+	b, err := jsontext.AppendUnquote(nil, raw)
+	return string(b), err == nil
+}
+
+// utf16Length counts as Dataverse and JavaScript do: characters beyond the basic plane are two.
+func utf16Length(s string) int {
+	n := 0
+	for _, c := range s {
+		n++
+		if c > 0xFFFF {
+			n++
+		}
+	}
+	return n
+}
+
+// oneOf reads one of the choices; it is required where absent is empty.
+func (r *reader) oneOf(f field, absent string, choices ...string) string {
+	if r.object[f] == nil && absent != "" {
+		return absent
+	}
+	if s, ok := unquote(r.object[f]); ok && slices.Contains(choices, s) {
+		return s
+	}
+	problem := "must be " + strings.Join(choices, ", ")
+	if r.object[f] == nil {
+		problem = "is required and " + problem
+	}
+	r.refuse(f, problem)
+	return ""
+}
+
+// integer reads an optional integer, which may be written 5.0 or 1e3.
+func (r *reader) integer(f field, low, high, absent int64) int64 {
+	raw := r.object[f]
+	if raw == nil {
+		return absent
+	}
+	if raw.Kind() == numberKind {
+		if d, ok := parseDecimal(raw); ok {
+			if n, ok := d.scaled(0, exact); ok && n >= low && n <= high {
+				return n
+			}
+		}
+	}
+	r.refuse(f, fmt.Sprintf("must be an integer from %d to %d", low, high))
+	return 0
+}
+
+func (r *reader) required(f field, high int64) int64 {
+	if r.object[f] == nil {
+		r.refuse(f, "is required")
+		return 0
+	}
+	return r.integer(f, 0, high, 0)
+}
+
+// latency reads milliseconds, rounded half up. Runtimes send floats.
+func (r *reader) latency(f field, required bool) Latency {
+	raw := r.object[f]
+	if raw == nil {
+		if required {
+			r.refuse(f, "is required")
+		}
+		return Latency{}
+	}
+	if raw.Kind() == numberKind {
+		if d, ok := parseDecimal(raw); ok && !d.negative() {
+			if n, ok := d.scaled(0, halfUp); ok && n <= maxLatencyMs {
+				return Latency{Ms: n, Known: true}
+			}
+		}
+	}
+	r.refuse(f, fmt.Sprintf("must be a number from 0 to %d", maxLatencyMs))
+	return Latency{}
+}
+
+// cost reads dollars from a number or a string, rounded half even to nano-dollars; absent is unknown.
+func (r *reader) cost(f field, high Nanos) Cost {
+	raw := r.object[f]
+	if raw == nil {
+		return Cost{}
+	}
+	number := []byte(raw)
+	if raw.Kind() == stringKind {
+		number = number[1 : len(number)-1]
+	}
+	if kind := raw.Kind(); kind == numberKind || kind == stringKind {
+		if d, ok := parseDecimal(number); ok && !d.negative() {
+			if n, ok := d.scaled(9, halfEven); ok && n <= int64(high) {
+				return USD(Nanos(n))
+			}
+		}
+	}
+	r.refuse(f, "must be a decimal number from 0 to "+high.String())
+	return Cost{}
+}
+
+// time reads a required RFC 3339 time and cuts it to microseconds, UTC.
+func (r *reader) time(f field, stored time.Time) time.Time {
+	if r.object[f] == nil {
+		r.refuse(f, "is required")
+		return time.Time{}
+	}
+	s, ok := unquote(r.object[f])
+	// The package time reads a comma before the fraction, RFC 3339 does not.
+	t, err := time.Parse(time.RFC3339, s)
+	if !ok || err != nil || strings.IndexByte(s, ',') >= 0 {
+		r.refuse(f, "must be an RFC 3339 time such as 2026-02-14T14:47:08.035Z")
+		return time.Time{}
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	switch {
+	case t.Before(earliest):
+		r.refuse(f, "must not lie before 2000-01-01")
+	case !stored.IsZero() && t.After(stored.Add(maxAhead)):
+		r.refuse(f, "must not lie more than 24 h ahead of the time at which the stream stored the event")
+	}
+	return t
+}
+
+// ids reads the list of event ids that a void names.
+func (r *reader) ids(f field) []string {
+	raw := r.object[f]
+	if raw == nil || raw.Kind() != '[' {
+		r.refuse(f, "is required and must be an array")
+		return nil
+	}
+	var list []string
+	elements := jsontext.NewDecoder(strings.NewReader(string(raw)))
+	_, err := elements.ReadToken()
+	for err == nil && elements.PeekKind() != ']' {
+		var element jsontext.Value
+		if element, err = elements.ReadValue(); err != nil {
+			break
+		}
+		id, ok := unquote(element)
+		if !ok || nameProblem(id, 128) != "" {
+			r.refuse(f, "must hold strings of 1 to 128 characters without control characters")
+			return nil
+		}
+		list = append(list, id)
+	}
+	if err != nil || len(list) == 0 || len(list) > maxVoids {
+		r.refuse(f, fmt.Sprintf("must hold 1 to %d event ids", maxVoids))
+		return nil
+	}
+	return list
+}
+
+// same refuses a key field that is given and differs from the event's.
+func (r *reader) same(f field, want string) {
+	if r.object[f] == nil {
+		return
+	}
+	if s, ok := unquote(r.object[f]); !ok || s != want || !utf8.ValidString(s) {
+		r.refuse(f, "must equal the event's "+f.String())
+	}
+}

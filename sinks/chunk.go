@@ -1,0 +1,166 @@
+package sinks
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/apexsalesai/runmetrics/events"
+)
+
+// A chunk holds the events that one commit applied to one run, as a JSON array that both databases can take apart in
+// plain SQL. An execution is an array of columns; any other event is the object that the wire carries. Views name the
+// columns: what stands at which place is part of the schema.
+//
+//	[id, agentId, attempt, status, occurredAt, latencyMs, tokensIn, tokensOut, assetsGenerated, cost, agentName, model, error]
+//
+// occurredAt is microseconds since 1970, cost is nano-dollars or null. Empty strings at the end are left out.
+
+// AppendChunk appends the stored form of the events to b.
+func AppendChunk(b []byte, list []events.Event) []byte {
+	for i := range list {
+		b = append(b, "[,"[min(i, 1)])
+		if e := &list[i]; e.Type == events.AgentFinished {
+			b = appendExecution(b, e)
+		} else {
+			b = e.Append(b)
+		}
+	}
+	if len(list) == 0 {
+		b = append(b, '[')
+	}
+	return append(b, ']')
+}
+
+func appendExecution(b []byte, e *events.Event) []byte {
+	b = events.AppendQuoted(append(b, '['), e.ID)
+	b = events.AppendQuoted(append(b, ','), e.AgentID)
+	b = strconv.AppendInt(append(b, ','), e.Attempt, 10)
+	b = events.AppendQuoted(append(b, ','), string(e.Status))
+	for _, n := range [...]int64{e.OccurredAt.UnixMicro(), e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated} {
+		b = strconv.AppendInt(append(b, ','), n, 10)
+	}
+	if e.Cost.Known {
+		b = strconv.AppendInt(append(b, ','), int64(e.Cost.Nanos), 10)
+	} else {
+		b = append(b, ",null"...)
+	}
+	texts := [...]string{e.AgentName, e.Model, e.Error}
+	n := len(texts)
+	for n > 0 && texts[n-1] == "" {
+		n--
+	}
+	for _, s := range texts[:n] {
+		b = events.AppendQuoted(append(b, ','), s)
+	}
+	return append(b, ']')
+}
+
+// DecodeChunk appends the events of a chunk of the given run to list. An error means that the store was tampered with.
+func DecodeChunk(list []events.Event, key events.Key, chunk []byte) ([]events.Event, error) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(chunk))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, fmt.Errorf("decode stored events: %w", err)
+	}
+	for d.PeekKind() == '[' || d.PeekKind() == '{' {
+		e, err := decodeStored(d, key)
+		if err != nil {
+			return nil, fmt.Errorf("decode stored event %d: %w", len(list), err)
+		}
+		list = append(list, e)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, fmt.Errorf("decode stored events: %w", err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, fmt.Errorf("decode stored events: text after the end")
+	}
+	return list, nil
+}
+
+func decodeStored(d *jsontext.Decoder, key events.Key) (events.Event, error) {
+	if d.PeekKind() == '[' {
+		return decodeExecution(d, key)
+	}
+	raw, err := d.ReadValue()
+	if err != nil {
+		return events.Event{}, err
+	}
+	e, rejected := events.Decode(events.Message{Data: raw})
+	if rejected != nil {
+		return events.Event{}, rejected
+	}
+	return e, nil
+}
+
+func decodeExecution(d *jsontext.Decoder, key events.Key) (events.Event, error) {
+	e := events.Event{Key: key, Type: events.AgentFinished}
+	r := columns{d: d}
+	r.begin()
+	e.ID, e.AgentID, e.Attempt = r.text(), r.text(), r.integer()
+	e.Status = events.Status(r.text())
+	e.OccurredAt = time.UnixMicro(r.integer()).UTC()
+	e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated = r.integer(), r.integer(), r.integer(), r.integer()
+	if r.null() {
+		e.Cost = events.Cost{}
+	} else {
+		e.Cost = events.USD(events.Nanos(r.integer()))
+	}
+	for _, s := range []*string{&e.AgentName, &e.Model, &e.Error} {
+		if d.PeekKind() == '"' {
+			*s = r.text()
+		}
+	}
+	r.end()
+	return e, r.err
+}
+
+// columns reads one array from left to right and remembers the first error.
+type columns struct {
+	d   *jsontext.Decoder
+	err error
+}
+
+func (r *columns) token(want jsontext.Kind) jsontext.Token {
+	if r.err != nil {
+		return jsontext.Null
+	}
+	t, err := r.d.ReadToken()
+	if err == nil && t.Kind() != want {
+		err = fmt.Errorf("found %v where %v was stored", t.Kind(), want)
+	}
+	r.err = err
+	return t
+}
+
+func (r *columns) begin() { r.token('[') }
+func (r *columns) end()   { r.token(']') }
+
+func (r *columns) text() string {
+	if t := r.token('"'); r.err == nil {
+		return t.String()
+	}
+	return ""
+}
+
+func (r *columns) integer() int64 {
+	t := r.token('0')
+	if r.err != nil {
+		return 0
+	}
+	n, err := t.Int()
+	r.err = err
+	return n
+}
+
+func (r *columns) null() bool {
+	if r.err != nil || r.d.PeekKind() != 'n' {
+		return false
+	}
+	r.token('n')
+	return true
+}

@@ -1,0 +1,146 @@
+package sinks
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/events"
+)
+
+// Store is a whole store: what the consumer writes, what the API reads and what the dispatcher empties.
+// All methods may be called by several goroutines at once.
+type Store interface {
+	Ledger
+	Reader
+	Outbox
+	// Close releases connections. Calls under way fail with ErrUnavailable.
+	Close() error
+}
+
+// Identity names a database so that two of them are never taken for one.
+type Identity struct {
+	Host     string    // host and port, or the host's name for a file
+	Database string    // name of the database, or the path of the file
+	Ledger   uuid.UUID // made with the schema; a copy of the database has the same
+}
+
+// String is the fingerprint that consumers carry: host/database#ledger.
+func (i Identity) String() string { return i.Host + "/" + i.Database + "#" + i.Ledger.String() }
+
+// Position is how far a stream has been read, and what became of everything up to there:
+// Sequence = Applied + Duplicates + DeadLetters + Gone.
+type Position struct {
+	Stream string
+	// Epoch counts the timelines of the stream that were read: 1 at first, one more each time the stream was recreated
+	// or lost its tail. Older epochs stay in the store as history. 0: nothing was ever committed.
+	Epoch int64
+	// Created is when the stream was created, in nanoseconds precision as the server says it.
+	Created time.Time
+	// Sequence is the last stream sequence that is dealt with, 0 before the first.
+	Sequence uint64
+	// MessageTime is when the stream stored the message at Sequence; zero where there was none to ask.
+	MessageTime time.Time
+
+	Applied     int64 // events applied to a run
+	Duplicates  int64 // events whose id and content were applied before
+	DeadLetters int64 // messages that no run could take
+	Gone        int64 // sequences that the stream no longer held when they were asked for
+}
+
+// RunChange is what a commit does to one run.
+type RunChange struct {
+	Metrics aggregate.Metrics // Version is the new one: 1 asserts that the store has no such run
+	Events  []events.Event    // the newly applied ones, in the order in which they were applied
+}
+
+// DeadLetter is a message that became no event. Its position is unique.
+type DeadLetter struct {
+	Sequence   uint64
+	Subject    string
+	CampaignID string // from the event, else from the subject where that can be read, else empty
+	RunID      string
+	Reason     events.Reason
+	Field      string // the first bad field, or empty
+	Detail     string // every bad field with its rule; no values
+	Time       time.Time
+	Payload    []byte // at most MaxDeadPayload bytes
+}
+
+// MaxDeadPayload is how many bytes of a dead letter's payload are kept; the rest is read from the stream.
+const MaxDeadPayload = 4 << 10
+
+// Batch is one commit.
+type Batch struct {
+	Next        Position // same Stream; Epoch and Sequence not below those of the position it replaces
+	Runs        []RunChange
+	DeadLetters []DeadLetter
+	At          time.Time // UpdatedAt of the runs
+}
+
+// Ledger is what the consumer needs of a store.
+type Ledger interface {
+	// Identity names the database. It is read once, at start.
+	Identity(ctx context.Context) (Identity, error)
+	// Position returns the newest epoch of a stream, a Position with Epoch 0 where there is none.
+	Position(ctx context.Context, stream string) (Position, error)
+	// Load reads runs back by folding their stored events. A run that the store does not have is absent from the
+	// result.
+	Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]StoredRun, error)
+	// Commit stores the batch if the stream still stands at prev. One round trip. See the package comment for errors.
+	Commit(ctx context.Context, prev Position, b *Batch) error
+}
+
+// StoredRun is a run as it stands in the store.
+type StoredRun struct {
+	Run     *aggregate.Run
+	Version int64
+}
+
+// Reader is what the query API needs of a store.
+type Reader interface {
+	// List returns up to limit records that match, newest first: by CreatedAt, then RunKey, both descending. With after,
+	// those that come behind it.
+	List(ctx context.Context, f Filter, after *Cursor, limit int) ([]aggregate.Metrics, error)
+	// Phases returns the records of a run, one for each of its phases, sorted by phase.
+	Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error)
+	// Get returns the record of one run key, false where there is none.
+	Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error)
+	// Events returns every applied event of a run key in the order of application, voided ones too.
+	Events(ctx context.Context, run uuid.UUID) ([]events.Event, error)
+	// CountDeadLetters counts those that name the run.
+	CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error)
+}
+
+// Filter selects records. Zero fields select all.
+type Filter struct {
+	CampaignID, RunID, Phase string
+	Status                   aggregate.Status // Stalled and Running need IdleSince
+	Since, Until             time.Time        // on CreatedAt: Since ≤ CreatedAt < Until
+	// IdleSince tells running from stalled: a run that is stored as running and was last committed before it counts as
+	// stalled. Zero: no run is stalled.
+	IdleSince time.Time
+}
+
+// Cursor is a place in a listing: behind the record with this time and key.
+type Cursor struct {
+	CreatedAt time.Time
+	RunKey    uuid.UUID
+}
+
+// Mark says that a run has a version which its copy elsewhere may not have.
+type Mark struct {
+	RunKey  uuid.UUID
+	Version int64 // the newest committed
+}
+
+// Outbox is what the dispatcher of copies needs of a store. Marks are written by Commit, in its transaction, when the
+// store was opened with them.
+type Outbox interface {
+	// Undelivered returns up to limit runs whose newest version is above the delivered one, those marked first first.
+	Undelivered(ctx context.Context, limit int) ([]Mark, error)
+	// Delivered records that the copy has these versions. It never lowers one.
+	Delivered(ctx context.Context, marks []Mark) error
+}
