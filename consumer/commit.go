@@ -1,0 +1,108 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+const (
+	// commitTime is how long a commit may take before it counts as doubtful.
+	commitTime = 30 * time.Second
+	// maxConflicts is how often one batch is folded again on top of what others stored before the session gives up.
+	maxConflicts = 20
+)
+
+// committed is how a commit ended.
+type committed struct {
+	batch *sinks.Batch
+	err   error
+	// reloaded holds the runs of a version conflict as the store has them; absent ones are not in the store.
+	reloaded map[uuid.UUID]sinks.StoredRun
+}
+
+// startCommit seals the open batch and commits it beside the fold of the next, unless one is under way.
+func (s *session) startCommit(ctx context.Context) {
+	if s.inFlight != nil || len(s.open.items) == 0 {
+		return
+	}
+	s.inFlight, s.open, s.attempts = s.open, newBatch(), 0
+	// Whole microseconds, as every store keeps them.
+	s.inFlight.seal(s.reader.now().UTC().Truncate(time.Microsecond))
+	s.commit(ctx, s.inFlight.commit(s.position))
+	s.inbox.signal() // what did not fit into the last batch fits into this one
+}
+
+// commit stores the batch in a goroutine of its own and reports to done. A crash anywhere in it leaves a batch that is
+// stored whole or not at all.
+func (s *session) commit(ctx context.Context, b *sinks.Batch) {
+	stored, reply := s.stored, s.inFlight.items[len(s.inFlight.items)-1].reply
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, commitTime)
+		defer cancel()
+		result := committed{batch: b, err: s.reader.ledger.Commit(ctx, stored, b)}
+		var conflict *sinks.VersionConflict
+		switch {
+		case result.err == nil:
+			s.tell(reply, b)
+		case errors.As(result.err, &conflict):
+			var err error
+			if result.reloaded, err = s.reader.ledger.Load(ctx, conflict.Runs); err != nil {
+				result.err = fmt.Errorf("load runs: %w", err)
+			}
+		}
+		s.done <- result
+	}()
+}
+
+// tell acknowledges and announces a commit. Both are hints: who misses them asks the store or is sent a message again.
+func (s *session) tell(reply string, b *sinks.Batch) {
+	if err := s.reader.conn.Publish(reply, []byte("+ACK")); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		s.reader.log.Debug("ack", "error", err)
+	}
+	if err := announce(s.reader.conn, s.reader.deployment, b); err != nil {
+		s.reader.log.Debug("announce commit", "error", err)
+	}
+}
+
+// settle takes in how the commit under way ended. An error ends the session.
+func (s *session) settle(ctx context.Context, result committed) error {
+	var conflict *sinks.VersionConflict
+	switch {
+	case result.err == nil:
+		s.reader.committed(result.batch, s.stored)
+		s.stored, s.position = result.batch.Next, result.batch.Next
+		s.cache.trim(s.inFlight, s.open)
+		s.inFlight = nil
+		return nil
+	case errors.As(result.err, &conflict) && s.attempts < maxConflicts:
+		s.attempts++
+		s.commit(ctx, s.refold(conflict.Runs, result.reloaded))
+		return nil
+	case errors.Is(result.err, sinks.ErrRefused):
+		s.reader.refused(s.inFlight)
+	}
+	s.inFlight = nil
+	return fmt.Errorf("commit: %w", result.err)
+}
+
+// refold puts the runs as the store has them under both batches.
+func (s *session) refold(ids []uuid.UUID, stored map[uuid.UUID]sinks.StoredRun) *sinks.Batch {
+	for key, id := range s.inFlight.keys(ids) {
+		run, version := aggregate.NewRun(key), int64(0)
+		if found, ok := stored[id]; ok {
+			run, version = found.Run, found.Version
+		}
+		state := s.cache.put(key, run, version)
+		s.inFlight.refold(key, state)
+		s.open.refold(key, state)
+	}
+	return s.inFlight.commit(s.position)
+}

@@ -1,0 +1,59 @@
+package consumer
+
+import (
+	"context"
+	"time"
+)
+
+// resetAfter is how long messages may arrive without one being accepted before the broker is asked to start over.
+const resetAfter = 2 * time.Second
+
+// gate lets exactly the messages of the stream through, in its order, each once. What the broker delivers is only a
+// proposal: a rival's reset, a lost acknowledgement or a dropped message make it repeat or skip without telling.
+type gate struct {
+	last     uint64    // the last accepted sequence
+	next     uint64    // the stream's next one after last where that is known, else 0
+	progress time.Time // when a message was last accepted, or the broker last asked to start over
+}
+
+// accept tells whether the item is the stream's next message, and how many sequences before it the stream no longer
+// holds. Only a jump needs a question to the stream: consumer sequences prove nothing, they were seen to run on over a
+// rival's reset.
+func (s *session) accept(ctx context.Context, sequence uint64) (ok bool, gone uint64, err error) {
+	g := &s.gate
+	if sequence <= g.last {
+		return false, 0, s.startOver(ctx, resetAfter)
+	}
+	if sequence != g.last+1 {
+		patience := resetAfter
+		if g.next == 0 {
+			if g.next, err = nextAfter(ctx, s.stream, g.last); err != nil {
+				return false, 0, err
+			}
+			patience = 0 // the first message after the gap; those behind it arrive while the broker starts over
+		}
+		if sequence != g.next {
+			return false, 0, s.startOver(ctx, patience)
+		}
+	}
+	gone = sequence - g.last - 1
+	g.last, g.next, g.progress = sequence, 0, s.reader.now()
+	return true, gone, nil
+}
+
+// startOver asks the broker to deliver from the last accepted message on, unless there was progress less than patience
+// ago. Only the reader that holds the pin may: rivals' resets would chase each other.
+func (s *session) startOver(ctx context.Context, patience time.Duration) error {
+	if s.reader.now().Sub(s.gate.progress) < patience {
+		return nil
+	}
+	s.gate.progress = s.reader.now()
+	info, err := s.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if pin := pinOf(info); pin != "" && pin != s.pin {
+		return nil
+	}
+	return s.reset(ctx)
+}

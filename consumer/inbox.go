@@ -1,0 +1,115 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/events"
+)
+
+// item is one message on its way through the pipeline. It is decoded where it arrives, beside the fold and the commit of
+// earlier ones.
+type item struct {
+	sequence uint64
+	time     time.Time // when the stream stored it
+	pin      string
+	reply    string // where to acknowledge
+	bytes    int
+
+	event    events.Event
+	rejected *events.Rejection // else the event is good
+	subject  string            // of a rejected message only, as is payload
+	payload  []byte
+
+	outcome outcome // set by the fold
+}
+
+// outcome is what became of an item.
+type outcome uint8
+
+const (
+	applied outcome = iota
+	duplicate
+	dead
+)
+
+// maxInboxBytes bounds the payload bytes that wait for the fold. Flow control counts messages; 65,536 of the greatest
+// size would be 4 GB. What does not fit is dropped and asked for again.
+const maxInboxBytes = 64 << 20
+
+// inbox hands messages from the subscription to the session. Receiving never blocks: behind it stands the renewal of
+// the pin.
+type inbox struct {
+	ready chan struct{} // holds one token while there may be something to take
+
+	mu      sync.Mutex
+	items   []item
+	bytes   int
+	dropped int64
+}
+
+func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
+
+// receive decodes a message and queues it.
+func (b *inbox) receive(m jetstream.Msg) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return // not a message of a stream
+	}
+	header := m.Headers()
+	it := item{
+		sequence: meta.Sequence.Stream,
+		time:     meta.Timestamp,
+		pin:      header.Get("Nats-Pin-Id"),
+		reply:    m.Reply(),
+		bytes:    len(m.Data()),
+	}
+	it.event, it.rejected = events.Decode(events.Message{
+		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
+	})
+	if it.rejected != nil {
+		it.subject, it.payload = m.Subject(), m.Data()
+	}
+	b.push(&it)
+}
+
+func (b *inbox) push(it *item) {
+	b.mu.Lock()
+	if b.bytes+it.bytes > maxInboxBytes && len(b.items) > 0 {
+		b.dropped++
+		b.mu.Unlock()
+		return
+	}
+	b.items = append(b.items, *it)
+	b.bytes += it.bytes
+	b.mu.Unlock()
+	b.signal()
+}
+
+func (b *inbox) signal() {
+	select {
+	case b.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns up to n of the oldest items and how many were dropped since the last call. The slice is valid until the
+// items are given back to nobody: it is the caller's.
+func (b *inbox) take(n int) (items []item, dropped int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	dropped, b.dropped = b.dropped, 0
+	if len(b.items) <= n {
+		items, b.items, b.bytes = b.items, nil, 0
+		return items, dropped
+	}
+	items = b.items[:n:n]
+	b.items = b.items[n:]
+	for i := range items {
+		b.bytes -= items[i].bytes
+	}
+	b.signal()
+	return items, dropped
+}

@@ -1,0 +1,215 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+const (
+	firstRetry   = 100 * time.Millisecond
+	longestRetry = 5 * time.Second
+	blockedRetry = 15 * time.Second
+	// maxFlips is how often within flipTime a stream may turn out to be another one before two brokers are suspected
+	// of sharing one database.
+	maxFlips = 2
+	flipTime = time.Hour
+)
+
+// Config is what a Reader needs. All fields but the last three are required.
+type Config struct {
+	Conn       *nats.Conn
+	JetStream  jetstream.JetStream // on Conn
+	Stream     string
+	Deployment string // part of the consumer's name and of the subject of announcements
+	Ledger     sinks.Ledger
+
+	Log       *slog.Logger     // default: none
+	PinnedTTL time.Duration    // default DefaultPinnedTTL; of a consumer that this reader creates
+	Now       func() time.Time // default time.Now
+}
+
+// Reader reads one stream into one store. Replicas of it may run anywhere: one reads, the others wait.
+type Reader struct {
+	conn       *nats.Conn
+	js         jetstream.JetStream
+	stream     string
+	deployment string
+	ledger     sinks.Ledger
+	log        *slog.Logger
+	pinnedTTL  time.Duration
+	now        func() time.Time
+	status     *status
+
+	// owned by Run's goroutine
+	identity sinks.Identity // zero until the store was first reached
+	flips    []time.Time    // when the stream was found to be another one
+	suspects suspects
+}
+
+// New makes a reader; Run starts it.
+func New(c Config) (*Reader, error) {
+	switch {
+	case c.Conn == nil || c.JetStream == nil || c.Ledger == nil:
+		return nil, errors.New("consumer: Conn, JetStream and Ledger are required")
+	case c.Stream == "" || c.Deployment == "":
+		return nil, errors.New("consumer: Stream and Deployment are required")
+	}
+	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
+		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.pinnedTTL == 0 {
+		r.pinnedTTL = DefaultPinnedTTL
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	r.status = &status{s: Status{Stream: c.Stream, State: Starting}}
+	return r, nil
+}
+
+// Status tells what the reader is doing. It asks nobody.
+func (r *Reader) Status() Status { return r.status.snapshot() }
+
+// Run reads until ctx ends; then it commits what it has folded, gives the pin back and returns nil. Whatever is away, it
+// waits for; the one error it returns otherwise is ErrForeignDatabase, because going on would harm another deployment.
+func (r *Reader) Run(ctx context.Context) error {
+	wait := firstRetry
+	for {
+		began := r.now()
+		s := &session{reader: r, inbox: newInbox(), cache: newCache(), open: newBatch(), done: make(chan committed, 1)}
+		err := s.run(ctx)
+		r.status.abandon()
+		switch {
+		case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return nil
+		case errors.Is(err, ErrForeignDatabase):
+			r.status.fail(Blocked, err)
+			return err
+		case ctx.Err() != nil:
+			r.log.Warn("stopped before everything was committed; it will be read again", "stream", r.stream, "error", err)
+			return nil
+		}
+		if r.now().Sub(began) > longestRetry {
+			wait = firstRetry // it worked for a while
+		}
+		pause := r.report(err, wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		wait = min(2*wait, longestRetry)
+	}
+}
+
+// report shows why a session ended and says how long to wait before the next.
+func (r *Reader) report(err error, wait time.Duration) time.Duration {
+	jittered := wait/2 + rand.N(wait/2)
+	switch {
+	case errors.Is(err, sinks.ErrPositionMoved), errors.Is(err, sinks.ErrRefused):
+		r.log.Debug("read again from the stored position", "stream", r.stream, "reason", err)
+		return jittered / 10
+	case errors.Is(err, sinks.ErrBlocked):
+		r.status.fail(Blocked, err)
+		r.log.Error("blocked until somebody acts", "stream", r.stream, "error", err)
+		return blockedRetry
+	}
+	r.status.fail(Degraded, err)
+	r.log.Warn("reading interrupted", "stream", r.stream, "error", err, "retry_in", jittered.Round(time.Millisecond))
+	return jittered
+}
+
+// identify learns the database's name once; it cannot change under a running process.
+func (r *Reader) identify(ctx context.Context) error {
+	if r.identity != (sinks.Identity{}) {
+		return nil
+	}
+	id, err := r.ledger.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("identify the database: %w", err)
+	}
+	r.identity = id
+	return nil
+}
+
+// noteFit says what was found of the stream. Streams that keep turning into one another are two brokers.
+func (r *Reader) noteFit(how fit, p sinks.Position, info *jetstream.StreamInfo) error {
+	if how == fits || how == unread {
+		if ahead := info.State.FirstSeq; how == fits && ahead > p.Sequence+1 {
+			r.log.Warn("messages left the stream before they were read", "stream", r.stream,
+				"position", p.Sequence, "first", ahead, "messages", ahead-p.Sequence-1)
+		}
+		return nil
+	}
+	note := fmt.Sprintf("stream %s: %s; reading it from its first message, committed runs are kept", r.stream, how)
+	r.status.update(func(s *Status) { s.Note = note })
+	r.log.Warn("the stream does not fit the stored position", "stream", r.stream, "found", how.String(),
+		"position", p.Sequence, "last", info.State.LastSeq, "created", info.Created, "stored_created", p.Created)
+	if how != recreated {
+		return nil
+	}
+	now := r.now()
+	r.flips = append(r.flips, now)
+	for len(r.flips) > 0 && now.Sub(r.flips[0]) > flipTime {
+		r.flips = r.flips[1:]
+	}
+	if len(r.flips) > maxFlips {
+		return fmt.Errorf("%w: stream %s was recreated %d times within an hour: two brokers share one database",
+			sinks.ErrBlocked, r.stream, len(r.flips))
+	}
+	return nil
+}
+
+// suspects is where a value lies that the store refuses for its content.
+type suspects struct {
+	limit   int    // of a batch, 0 is maxBatch
+	through uint64 // the last sequence of the batch that was refused
+	guilty  uint64 // the sequence that was refused alone
+}
+
+func (r *Reader) batchLimit() int {
+	if r.suspects.limit == 0 {
+		return maxBatch
+	}
+	return r.suspects.limit
+}
+
+// refused halves batches until the refused value is alone in one. The next session reads the same items again.
+func (r *Reader) refused(b *batch) {
+	n := len(b.items)
+	if n == 1 {
+		r.suspects.guilty = b.items[0].sequence
+	}
+	r.suspects.limit = max(1, n/2)
+	r.suspects.through = max(r.suspects.through, b.items[n-1].sequence)
+}
+
+// judge turns the item that the store refused into a dead letter.
+func (r *Reader) judge(it item) item {
+	if it.sequence != r.suspects.guilty || it.rejected != nil {
+		return it
+	}
+	it.rejected = &events.Rejection{Reason: events.Refused, Detail: "the store refuses a value of this event"}
+	it.subject, it.payload = events.Subject(it.event.CampaignID, it.event.RunID), events.Encode(&it.event)
+	return it
+}
+
+// committed takes note of a successful commit.
+func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
+	if b.Next.Sequence >= r.suspects.through {
+		r.suspects = suspects{}
+	}
+	r.status.committed(before, b.Next)
+}

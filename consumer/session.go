@@ -1,0 +1,302 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+const (
+	// maxBatch bounds the items of one commit, and with it memory and the time that a commit takes.
+	maxBatch = 10_000
+	// pullMessages is how many messages are asked for at a time.
+	pullMessages = 10_000
+	// idleCheck is how often a reader that gets nothing asks the broker, never the database, whether that is right.
+	idleCheck = 30 * time.Second
+	// drainTime is what a stopping reader may take for its last commits, of the ten seconds that the process has.
+	drainTime = 8 * time.Second
+	// danglingPin is the time between two looks at a pin that nobody seems to hold.
+	danglingPin = 200 * time.Millisecond
+)
+
+var (
+	errDisconnected = errors.New("connection to NATS lost")
+	errConsumeEnded = errors.New("the broker ended the consumer")
+)
+
+// session is one attempt to read: from loading the position to the first doubt. It is owned by one goroutine; only
+// the inbox and the commit under way are shared.
+type session struct {
+	reader   *Reader
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+
+	stored   sinks.Position // what the store has: the next commit is compared with it
+	position sinks.Position // what the next commit builds on; differs from stored until a new epoch is committed
+	gate     gate
+	pin      string // of the messages taken last
+
+	inbox    *inbox
+	cache    *cache
+	open     *batch         // being folded
+	inFlight *batch         // being committed, nil when none is
+	done     chan committed // how the commit under way ended
+	attempts int            // commits of inFlight that met a version conflict
+}
+
+// begin reads where to go on and makes the broker's consumer agree.
+func (s *session) begin(ctx context.Context) error {
+	r := s.reader
+	var err error
+	if err = r.identify(ctx); err != nil {
+		return err
+	}
+	if s.stored, err = r.ledger.Position(ctx, r.stream); err != nil {
+		return fmt.Errorf("read position: %w", err)
+	}
+	if s.stream, err = r.js.Stream(ctx, r.stream); err != nil {
+		return fmt.Errorf("open stream %s: %w", r.stream, err)
+	}
+	info := s.stream.CachedInfo()
+	how, err := checkStream(ctx, s.stream, info, s.stored)
+	if err != nil {
+		return err
+	}
+	s.position = s.stored
+	if how != fits {
+		// Events that were applied before are known by their ids, so reading all of it again changes no number.
+		s.position = sinks.Position{Stream: r.stream, Epoch: s.stored.Epoch + 1, Created: info.Created}
+	}
+	if err := r.noteFit(how, s.stored, info); err != nil {
+		return err
+	}
+	s.gate = gate{last: s.position.Sequence, progress: r.now()}
+	r.status.begin(s.position, info.State.LastSeq)
+	if s.consumer, err = EnsureConsumer(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
+		return err
+	}
+	return s.align(ctx)
+}
+
+// align makes the consumer deliver from the position on. It does not wait for a pin: a quiet stream gives none, and a
+// store that was emptied behind it would get nothing, without an error.
+func (s *session) align(ctx context.Context) error {
+	info, err := s.consumer.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at consumer: %w", err)
+	}
+	if pin := pinOf(info); pin != "" && info.NumWaiting == 0 {
+		// Perhaps its holder died. It lives if it asks for messages meanwhile.
+		select {
+		case <-time.After(danglingPin):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if info, err = s.consumer.Info(ctx); err != nil {
+			return fmt.Errorf("look at consumer: %w", err)
+		}
+		if pinOf(info) == pin && info.NumWaiting == 0 {
+			if err := s.unpin(ctx); err != nil {
+				return err
+			}
+			info.PriorityGroups = nil
+		}
+	}
+	if pinOf(info) != "" {
+		s.reader.status.set(Standby)
+		return nil // the holder aligns it; on a pin of our own the gate will
+	}
+	s.reader.status.set(Active)
+	if info.Delivered.Stream == s.position.Sequence {
+		return nil
+	}
+	return s.reset(ctx)
+}
+
+// reset makes the broker deliver what follows the last accepted message.
+func (s *session) reset(ctx context.Context) error {
+	name := s.consumer.CachedInfo().Name
+	if _, err := s.reader.js.ResetConsumerToSequence(ctx, s.reader.stream, name, s.gate.last+1); err != nil {
+		return fmt.Errorf("reset consumer to %d: %w", s.gate.last+1, err)
+	}
+	s.reader.log.Debug("reset consumer", "stream", s.reader.stream, "sequence", s.gate.last+1)
+	return nil
+}
+
+func (s *session) unpin(ctx context.Context) error {
+	if err := s.stream.UnpinConsumer(ctx, s.consumer.CachedInfo().Name, pinGroup); err != nil {
+		return fmt.Errorf("unpin consumer: %w", err)
+	}
+	return nil
+}
+
+func pinOf(info *jetstream.ConsumerInfo) string {
+	for _, g := range info.PriorityGroups {
+		if g.Group == pinGroup {
+			return g.PinnedClientID
+		}
+	}
+	return ""
+}
+
+// run reads until ctx ends, which it answers with a clean drain and nil, or until the first doubt.
+func (s *session) run(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	lost := s.reader.conn.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer s.reader.conn.RemoveStatusListener(lost)
+	consume, err := s.consumer.Consume(s.inbox.receive, s.consumeOptions()...)
+	if err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
+	// Commits outlive ctx, so that a drain can finish them, but not the session.
+	commits, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer s.leave(consume, cancel)
+	for {
+		select {
+		case <-ctx.Done():
+			consume.Stop()
+			return s.drain(commits)
+		case <-lost:
+			return errDisconnected
+		case <-consume.Closed():
+			return errConsumeEnded
+		case result := <-s.done:
+			err = s.settle(commits, result)
+		case <-s.inbox.ready:
+			err = s.take(ctx, commits)
+		case <-time.After(idleCheck):
+			err = s.checkIdle(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		s.startCommit(commits)
+	}
+}
+
+func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
+	// Each pull renews the pin, so several must fit into its life.
+	expiry := max(min(2*time.Second, s.reader.pinnedTTL/4), time.Second)
+	status := s.reader.status
+	return []jetstream.PullConsumeOpt{
+		jetstream.PullPriorityGroup(pinGroup),
+		jetstream.PullMaxMessages(pullMessages),
+		jetstream.PullExpiry(expiry),
+		jetstream.PullHeartbeat(expiry / 2),
+		// Called on the subscription: it may only signal.
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			if errors.Is(err, jetstream.ErrPinIDMismatch) {
+				status.set(Standby)
+			}
+		}),
+	}
+}
+
+// leave ends the session: nothing is pulled any more, the commit under way is over, and the pin is free for others.
+func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelFunc) {
+	consume.Stop()
+	cancel()
+	if s.inFlight != nil {
+		<-s.done
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	if !s.reader.conn.IsConnected() || s.pin == "" {
+		return
+	}
+	// Best effort: a pin that is not given back ends by itself.
+	if info, err := s.consumer.Info(ctx); err == nil && pinOf(info) == s.pin {
+		_ = s.unpin(ctx)
+	}
+}
+
+// take folds what has arrived, as far as it fits into the open batch.
+func (s *session) take(ctx, commits context.Context) error {
+	room := s.reader.batchLimit() - len(s.open.items)
+	if room <= 0 {
+		return nil // the end of the commit under way makes room, and looks again
+	}
+	items, dropped := s.inbox.take(room)
+	s.reader.status.read(len(items)+int(dropped), int(dropped))
+	for i := range items {
+		if items[i].pin != s.pin {
+			if err := s.newPin(ctx, commits, items[i].pin); err != nil {
+				return err
+			}
+		}
+		ok, gone, err := s.accept(ctx, items[i].sequence)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			s.reader.status.discard(1)
+			continue
+		}
+		s.open.gone += int64(gone)
+		s.open.fold(s.reader.judge(items[i]), s.cache)
+	}
+	return nil
+}
+
+// newPin makes sure that nobody else committed while this reader did not hold the pin.
+func (s *session) newPin(ctx, commits context.Context, pin string) error {
+	s.pin = pin
+	for s.inFlight != nil {
+		if err := s.settle(commits, <-s.done); err != nil {
+			return err
+		}
+	}
+	p, err := s.reader.ledger.Position(ctx, s.reader.stream)
+	if err != nil {
+		return fmt.Errorf("read position: %w", err)
+	}
+	if p.Epoch != s.stored.Epoch || p.Sequence != s.stored.Sequence {
+		return sinks.ErrPositionMoved
+	}
+	s.reader.status.set(Active)
+	return nil
+}
+
+// checkIdle runs when nothing arrived for a while. It asks the broker only: an idle runmetrics lets the database sleep.
+func (s *session) checkIdle(ctx context.Context) error {
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at stream: %w", err)
+	}
+	s.reader.status.lastSequence(info.State.LastSeq)
+	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
+		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
+	}
+	if info.State.LastSeq > s.gate.last {
+		return s.startOver(ctx, idleCheck/2)
+	}
+	return nil
+}
+
+// drain commits what was folded. What was only received comes again to the next reader.
+func (s *session) drain(commits context.Context) error {
+	ctx, cancel := context.WithTimeout(commits, drainTime)
+	defer cancel()
+	for {
+		s.startCommit(ctx)
+		if s.inFlight == nil {
+			return nil
+		}
+		select {
+		case result := <-s.done:
+			if err := s.settle(ctx, result); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("drain: the last commit took over %s: %w", drainTime, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package consumer
+
+import (
+	"sync"
+
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// State is what a reader is doing.
+type State string
+
+// The states of a reader.
+const (
+	Starting State = "starting"
+	Active   State = "active"   // it reads, or would if anything came
+	Standby  State = "standby"  // another replica reads
+	Degraded State = "degraded" // the store or the broker is away; it goes on by itself when they are back
+	Blocked  State = "blocked"  // it cannot go on before a person acts
+)
+
+// Status is a snapshot of a reader. Counts are of this process: Read = Applied + Duplicates + DeadLetters + Discarded +
+// InFlight, except while a batch is handed over.
+type Status struct {
+	Stream       string
+	State        State
+	Reason       string // why it is degraded or blocked, else empty
+	Note         string // what was found of the stream at the last start, if it was not what was expected
+	Position     sinks.Position
+	LastSequence uint64 // of the stream, when it was last asked
+
+	Read        int64
+	Applied     int64
+	Duplicates  int64
+	DeadLetters int64
+	Discarded   int64 // delivered again, out of turn, or folded into a batch that another session repeats
+	InFlight    int64
+}
+
+// status is the shared, guarded form of Status.
+type status struct {
+	mu sync.Mutex
+	s  Status
+}
+
+func (s *status) snapshot() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s
+}
+
+func (s *status) update(f func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.s)
+}
+
+func (s *status) set(state State) {
+	s.update(func(s *Status) { s.State, s.Reason = state, "" })
+}
+
+func (s *status) fail(state State, err error) {
+	s.update(func(s *Status) { s.State, s.Reason = state, err.Error() })
+}
+
+// begin starts a session: what an earlier one read and did not commit is read again.
+func (s *status) begin(p sinks.Position, last uint64) {
+	s.update(func(s *Status) { s.Position, s.LastSequence = p, last })
+}
+
+func (s *status) lastSequence(last uint64) { s.update(func(s *Status) { s.LastSequence = last }) }
+
+// read counts messages that were taken in, of which some were dropped for want of room.
+func (s *status) read(n, dropped int) {
+	s.update(func(s *Status) {
+		s.Read += int64(n)
+		s.Discarded += int64(dropped)
+		s.InFlight += int64(n - dropped)
+	})
+}
+
+// discard counts messages that were taken in and go no further.
+func (s *status) discard(n int) {
+	s.update(func(s *Status) {
+		s.Discarded += int64(n)
+		s.InFlight -= int64(n)
+	})
+}
+
+// abandon ends a session: what is in flight will be read again.
+func (s *status) abandon() {
+	s.update(func(s *Status) { s.Discarded, s.InFlight = s.Discarded+s.InFlight, 0 })
+}
+
+// committed counts a batch, by how the position changed.
+func (s *status) committed(before, after sinks.Position) {
+	s.update(func(s *Status) {
+		if before.Epoch != after.Epoch {
+			before = sinks.Position{}
+		}
+		done := [...]int64{after.Applied - before.Applied, after.Duplicates - before.Duplicates,
+			after.DeadLetters - before.DeadLetters}
+		s.Applied += done[0]
+		s.Duplicates += done[1]
+		s.DeadLetters += done[2]
+		s.InFlight -= done[0] + done[1] + done[2]
+		s.Position, s.LastSequence = after, max(s.LastSequence, after.Sequence)
+	})
+}
