@@ -52,12 +52,17 @@ func ceHeader(header map[string][]string, name string) jsontext.Value {
 	return quoted
 }
 
-// headerValue looks a header up without regard to case: NATS keeps names as the producer wrote them.
+// headerValue looks a header up without regard to case: NATS keeps names as the producer wrote them. Of several spellings
+// the first by bytes counts, so that decoding again gives the same event.
 func headerValue(header map[string][]string, name string) string {
+	found := ""
 	for key, values := range header {
-		if len(values) > 0 && strings.EqualFold(key, name) {
-			return values[0]
+		if len(values) > 0 && strings.EqualFold(key, name) && (found == "" || key < found) {
+			found = key
 		}
 	}
-	return ""
+	if found == "" {
+		return ""
+	}
+	return header[found][0]
 }

@@ -103,6 +103,9 @@ func (d decimal) negative() bool { return d.neg && len(d.digits) > 0 }
 // scaled returns the number times 10^scale as an integer. It is false where the result does not fit into an int64, or
 // where rounding is exact and a fraction remains.
 func (d decimal) scaled(scale int, r rounding) (int64, bool) {
+	if len(d.digits) == 0 {
+		return 0, true // whatever the exponent: 0.00 and 0e99 are zero
+	}
 	whole := len(d.digits) + d.exp + scale // digits before the point of the result
 	if whole > 19 {
 		return 0, false

@@ -17,12 +17,6 @@ type Message struct {
 	Time time.Time
 }
 
-// maxAhead is how far producers' clocks may run ahead of the stream's.
-const maxAhead = 24 * time.Hour
-
-// earliest is the first accepted occurredAt; what lies before it is a clock that was never set.
-var earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
 var errNotObject = errors.New("must be exactly one JSON object")
 
 // Decode reads and validates one event. The Rejection is nil where the event is good, and else names every bad field.
@@ -45,6 +39,10 @@ func Decode(m Message) (Event, *Rejection) {
 	e, rejected := r.event(m.Time)
 	if rejected != nil {
 		return Event{}, rejected
+	}
+	if e.Type == ExecutionsVoided && m.Header != nil && len(Encode(&e)) > MaxSize {
+		// Its envelope in the header holds what the payload had no room for, and no store could decode it again.
+		return Event{}, &Rejection{Reason: TooLarge, Detail: "payload and CloudEvents header are over 65536 bytes together"}
 	}
 	if m.Subject != "" {
 		if rejected := checkSubject(m.Subject, &e); rejected != nil {

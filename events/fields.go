@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -186,11 +185,11 @@ func (r *reader) cost(f field, high Nanos) Cost {
 	if raw == nil {
 		return Cost{}
 	}
-	number := []byte(raw)
-	if raw.Kind() == stringKind {
-		number = number[1 : len(number)-1]
+	number, ok := []byte(raw), raw.Kind() == numberKind
+	if s, quoted := unquote(raw); quoted {
+		number, ok = []byte(s), true
 	}
-	if kind := raw.Kind(); kind == numberKind || kind == stringKind {
+	if ok {
 		if d, ok := parseDecimal(number); ok && !d.negative() {
 			if n, ok := d.scaled(9, halfEven); ok && n <= int64(high) {
 				return USD(Nanos(n))
@@ -199,29 +198,6 @@ func (r *reader) cost(f field, high Nanos) Cost {
 	}
 	r.refuse(f, "must be a decimal number from 0 to "+high.String())
 	return Cost{}
-}
-
-// time reads a required RFC 3339 time and cuts it to microseconds, UTC.
-func (r *reader) time(f field, stored time.Time) time.Time {
-	if r.object[f] == nil {
-		r.refuse(f, "is required")
-		return time.Time{}
-	}
-	s, ok := unquote(r.object[f])
-	// The package time reads a comma before the fraction, RFC 3339 does not.
-	t, err := time.Parse(time.RFC3339, s)
-	if !ok || err != nil || strings.IndexByte(s, ',') >= 0 {
-		r.refuse(f, "must be an RFC 3339 time such as 2026-02-14T14:47:08.035Z")
-		return time.Time{}
-	}
-	t = t.UTC().Truncate(time.Microsecond)
-	switch {
-	case t.Before(earliest):
-		r.refuse(f, "must not lie before 2000-01-01")
-	case !stored.IsZero() && t.After(stored.Add(maxAhead)):
-		r.refuse(f, "must not lie more than 24 h ahead of the time at which the stream stored the event")
-	}
-	return t
 }
 
 // ids reads the list of event ids that a void names.
