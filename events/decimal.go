@@ -22,8 +22,11 @@ const (
 // maxExponent keeps exponents far from int overflow; no accepted value comes near it.
 const maxExponent = 1 << 20
 
-// parseDecimal reads s by the number grammar of JSON (RFC 8259 §6).
-func parseDecimal(s []byte) (decimal, bool) {
+// scratchSize is the digits of any sensible number; longer ones are right too, but allocate.
+const scratchSize = 32
+
+// parseDecimal reads s by the number grammar of JSON (RFC 8259 §6). The digits of the result stand in s or in scratch.
+func parseDecimal(s, scratch []byte) (decimal, bool) {
 	var d decimal
 	i := 0
 	if i < len(s) && s[i] == '-' {
@@ -42,7 +45,7 @@ func parseDecimal(s []byte) (decimal, bool) {
 			return d, false
 		}
 		// The copy keeps s as it is: it may be the caller's message.
-		digits = append(append(make([]byte, 0, whole+fraction), digits...), s[i+1:i+1+fraction]...)
+		digits = append(append(scratch[:0], digits...), s[i+1:i+1+fraction]...)
 		d.exp = -fraction
 		i += 1 + fraction
 	}

@@ -31,7 +31,7 @@ func wanted(number *big.Rat, scale int, r rounding) (int64, bool) {
 
 func checkDecimal(t *testing.T, s string) {
 	t.Helper()
-	d, ok := parseDecimal([]byte(s))
+	d, ok := parseDecimal([]byte(s), nil)
 	if grammar := jsonNumber.MatchString(s); ok != grammar {
 		t.Fatalf("%q is a number: %v, want %v", s, ok, grammar)
 	}
@@ -78,7 +78,7 @@ func TestExponentsOfAnySize(t *testing.T) {
 		"1e99999999999999999999999": false, "-1e1048577": false, "1e1048576": false,
 		"1e-99999999999999999999999": true, "1e-1048577": true, "0e99999999999999999999999": true,
 	} {
-		d, ok := parseDecimal([]byte(s))
+		d, ok := parseDecimal([]byte(s), nil)
 		n, fits := d.scaled(9, halfEven)
 		if !ok || fits != want || n != 0 {
 			t.Errorf("%s: got %d, %v, %v", s, n, fits, ok)
@@ -86,7 +86,7 @@ func TestExponentsOfAnySize(t *testing.T) {
 	}
 	// As many digits as a message can have, moved back by as great an exponent.
 	long := "0." + strings.Repeat("0", 60_000) + "15e60002"
-	if d, ok := parseDecimal([]byte(long)); !ok {
+	if d, ok := parseDecimal([]byte(long), nil); !ok {
 		t.Error("a long number is none")
 	} else if n, fits := d.scaled(0, exact); n != 15 || !fits {
 		t.Errorf("got %d, %v, want 15", n, fits)
@@ -94,7 +94,7 @@ func TestExponentsOfAnySize(t *testing.T) {
 }
 
 func TestTheGreatestIntegerFits(t *testing.T) {
-	d, _ := parseDecimal([]byte("9223372036854775807.4"))
+	d, _ := parseDecimal([]byte("9223372036854775807.4"), nil)
 	if n, ok := d.scaled(0, halfUp); n != math.MaxInt64 || !ok {
 		t.Errorf("got %d, %v", n, ok)
 	}

@@ -25,14 +25,13 @@ func Decode(m Message) (Event, *Rejection) {
 	if len(m.Data) > MaxSize {
 		return Event{}, &Rejection{Reason: TooLarge, Detail: "payload is over 65536 bytes"}
 	}
-	var o object
-	if err := o.scan(m.Data); err != nil {
+	var r reader
+	if err := r.object.scan(m.Data); err != nil {
 		return Event{}, &Rejection{Reason: Malformed, Detail: malformedDetail(err)}
 	}
-	if rejected := o.openEnvelope(m.Header); rejected != nil {
+	if rejected := r.object.openEnvelope(m.Header); rejected != nil {
 		return Event{}, rejected
 	}
-	r := reader{object: &o}
 	if rejected := r.checkVersion(); rejected != nil {
 		return Event{}, rejected
 	}
@@ -133,10 +132,9 @@ func (r *reader) report(key *Key) *Report {
 		r.refuse(fieldMetrics, "is required and must be an object")
 		return nil
 	}
-	var o object
+	in := reader{prefix: "metrics."}
 	// The bytes were valid as part of the message, so scanning them again cannot fail.
-	_ = o.scan(raw)
-	in := reader{object: &o, prefix: "metrics."}
+	_ = in.object.scan(raw)
 	in.same(fieldCampaignID, key.CampaignID)
 	in.same(fieldRunID, key.RunID)
 	in.same(fieldPhase, key.Phase)

@@ -1,11 +1,10 @@
 package events
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -27,7 +26,7 @@ const (
 
 // reader takes typed values out of an object and keeps a list of what is bad. A bad value reads as zero.
 type reader struct {
-	object *object
+	object object
 	prefix string // of the names in errors, "metrics."
 	bad    []FieldError
 }
@@ -53,7 +52,7 @@ func (r *reader) text(f field, limit int, absent string) string {
 	switch {
 	case !ok:
 		return ""
-	case utf16Length(s) > limit:
+	case tooLong(s, limit):
 		r.refuse(f, fmt.Sprintf("must have at most %d characters", limit))
 	case strings.IndexByte(s, 0) >= 0:
 		r.refuse(f, "must not contain U+0000")
@@ -78,9 +77,9 @@ func (r *reader) name(f field, limit int) string {
 
 func nameProblem(s string, limit int) string {
 	switch {
-	case s == "" || utf16Length(s) > limit:
+	case s == "" || tooLong(s, limit):
 		return fmt.Sprintf("must have 1 to %d characters", limit)
-	case strings.IndexFunc(s, unicode.IsControl) >= 0:
+	case hasControl(s):
 		return "must not contain control characters"
 	}
 	return ""
@@ -99,15 +98,19 @@ func unquote(raw jsontext.Value) (string, bool) {
 		return "", false
 	}
 	inner := raw[1 : len(raw)-1]
-	if !slices.Contains(inner, '\\') {
+	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner), true
 	}
 	b, err := jsontext.AppendUnquote(nil, raw)
 	return string(b), err == nil
 }
 
-// utf16Length counts as Dataverse and JavaScript do: characters beyond the basic plane are two.
-func utf16Length(s string) int {
+// tooLong counts UTF-16 code units as Dataverse and JavaScript do: characters beyond the basic plane are two. There are
+// never more of them than bytes.
+func tooLong(s string, limit int) bool {
+	if len(s) <= limit {
+		return false
+	}
 	n := 0
 	for _, c := range s {
 		n++
@@ -115,7 +118,16 @@ func utf16Length(s string) int {
 			n++
 		}
 	}
-	return n
+	return n > limit
+}
+
+func hasControl(s string) bool {
+	for _, c := range s {
+		if c < ' ' || c >= 0x7F && c < 0xA0 {
+			return true
+		}
+	}
+	return false
 }
 
 // oneOf reads one of the choices; it is required where absent is empty.
@@ -141,7 +153,7 @@ func (r *reader) integer(f field, low, high, absent int64) int64 {
 		return absent
 	}
 	if raw.Kind() == numberKind {
-		if d, ok := parseDecimal(raw); ok {
+		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok {
 			if n, ok := d.scaled(0, exact); ok && n >= low && n <= high {
 				return n
 			}
@@ -169,7 +181,7 @@ func (r *reader) latency(f field, required bool) Latency {
 		return Latency{}
 	}
 	if raw.Kind() == numberKind {
-		if d, ok := parseDecimal(raw); ok && !d.negative() {
+		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok && !d.negative() {
 			if n, ok := d.scaled(0, halfUp); ok && n <= maxLatencyMs {
 				return Latency{Ms: n, Known: true}
 			}
@@ -190,7 +202,7 @@ func (r *reader) cost(f field, high Nanos) Cost {
 		number, ok = []byte(s), true
 	}
 	if ok {
-		if d, ok := parseDecimal(number); ok && !d.negative() {
+		if d, ok := parseDecimal(number, make([]byte, 0, scratchSize)); ok && !d.negative() {
 			if n, ok := d.scaled(9, halfEven); ok && n <= int64(high) {
 				return USD(Nanos(n))
 			}
@@ -234,7 +246,7 @@ func (r *reader) same(f field, want string) {
 	if r.object[f] == nil {
 		return
 	}
-	if s, ok := unquote(r.object[f]); !ok || s != want || !utf8.ValidString(s) {
+	if s, ok := unquote(r.object[f]); !ok || s != want {
 		r.refuse(f, "must equal the event's "+f.String())
 	}
 }

@@ -21,7 +21,7 @@ func USD(n Nanos) Cost { return Cost{Nanos: n, Known: true} }
 // ParseCost reads a decimal number of US dollars such as "0.0125" or "1e-3" exactly, rounded half even to nine
 // fraction digits. It fails with a text that names what is wrong when s is not a number or lies outside 0…10^6.
 func ParseCost(s string) (Nanos, error) {
-	d, ok := parseDecimal([]byte(s))
+	d, ok := parseDecimal([]byte(s), nil)
 	if !ok {
 		return 0, errNotNumber
 	}

@@ -56,14 +56,28 @@ var fieldNames = [fieldCount]string{
 
 func (f field) String() string { return fieldNames[f] }
 
-// fieldOf finds a known property by its quoted name.
-var fieldOf = func() map[string]field {
-	m := make(map[string]field, fieldCount)
+// fieldsByLength holds the properties by the length of their names, of which at most six share one.
+var fieldsByLength = func() (table [longestName + 1][]field) {
 	for f, name := range fieldNames {
-		m[`"`+name+`"`] = field(f)
+		table[len(name)] = append(table[len(name)], field(f))
 	}
-	return m
+	return table
 }()
+
+const longestName = len("agentsSuccessful")
+
+// fieldOf finds a known property by its name.
+func fieldOf(name []byte) (field, bool) {
+	if len(name) > longestName {
+		return 0, false
+	}
+	for _, f := range fieldsByLength[len(name)] {
+		if string(name) == fieldNames[f] {
+			return f, true
+		}
+	}
+	return 0, false
+}
 
 // object holds the raw values of the known properties of a JSON object; nil is absent. A null is kept as absent too:
 // the contract tells the two apart nowhere.
@@ -79,6 +93,15 @@ var scanners = sync.Pool{New: func() any { return &scanner{decoder: jsontext.New
 
 // scan reads data, which must be exactly one JSON object. The values are parts of data.
 func (o *object) scan(data []byte) error {
+	if o.scanFlat(data) {
+		return nil
+	}
+	*o = object{}
+	return o.scanAny(data)
+}
+
+// scanAny reads any JSON.
+func (o *object) scanAny(data []byte) error {
 	s := scanners.Get().(*scanner)
 	defer scanners.Put(s)
 	s.source = *bytes.NewBuffer(data)
@@ -97,7 +120,7 @@ func (o *object) scan(data []byte) error {
 		if err != nil {
 			return err
 		}
-		f, known := fieldOf[string(unescaped(name))]
+		f, known := fieldOf(unquoted(name))
 		value, err := s.decoder.ReadValue()
 		if err != nil {
 			return err
@@ -116,14 +139,11 @@ func (o *object) scan(data []byte) error {
 	return nil
 }
 
-// unescaped rewrites a quoted name with escapes to its plain form.
-func unescaped(name jsontext.Value) []byte {
+// unquoted returns a name without its quotes and escapes.
+func unquoted(name jsontext.Value) []byte {
 	if bytes.IndexByte(name, '\\') < 0 {
-		return name
+		return name[1 : len(name)-1]
 	}
-	plain, err := jsontext.AppendUnquote(nil, name)
-	if err != nil {
-		return name
-	}
-	return append(append([]byte{'"'}, plain...), '"')
+	plain, _ := jsontext.AppendUnquote(nil, name) // the decoder has checked it
+	return plain
 }
