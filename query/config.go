@@ -1,0 +1,75 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// Receipt says where a stream keeps a published event.
+type Receipt struct {
+	Stream    string
+	Sequence  uint64
+	Duplicate bool // the stream had the event before, at this sequence
+}
+
+// Config wires the window. Reader, Publish, Committed and State are required.
+type Config struct {
+	Reader sinks.Reader
+	// Publish returns once the stream has stored the event. An error means that JetStream is away; whether the event
+	// was stored is then open.
+	Publish func(ctx context.Context, e *events.Event) (Receipt, error)
+	// Committed returns nil once the store has dealt with everything of the stream up to the receipt's sequence, or the
+	// error of the context.
+	Committed func(ctx context.Context, r Receipt) error
+	// State is what /readyz shows. It is called by each such request, so it must not ask the database.
+	State func() State
+
+	// Keys are asked for by everything under /api. With nil the window is open to whoever reaches the listener.
+	Keys *Keys
+	// Loopback says that the listener is bound to a loopback address. Without keys the Host header must then be a
+	// loopback name, or any web page could reach us under a name of its own that resolves to 127.0.0.1.
+	Loopback bool
+
+	// IdleTimeout is after how long without a commit a running run is shown as stalled; 0 is never.
+	IdleTimeout time.Duration
+	Now         func() time.Time // time.Now where nil
+	Log         *slog.Logger     // nothing is logged where nil
+	Version     string           // of the program, shown in /openapi.json; "unknown" where empty
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Reader == nil:
+		return errors.New("query config: Reader is missing")
+	case c.Publish == nil:
+		return errors.New("query config: Publish is missing")
+	case c.Committed == nil:
+		return errors.New("query config: Committed is missing")
+	case c.State == nil:
+		return errors.New("query config: State is missing")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Version == "" {
+		c.Version = "unknown"
+	}
+	return nil
+}
+
+// idleSince is the commit time before which a running run counts as stalled now; zero where none does. Stores keep
+// microseconds.
+func (c *Config) idleSince() time.Time {
+	if c.IdleTimeout <= 0 {
+		return time.Time{}
+	}
+	return c.Now().Add(-c.IdleTimeout).Truncate(time.Microsecond)
+}

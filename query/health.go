@@ -1,0 +1,96 @@
+package query
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// What State.State and StreamState.State say.
+const (
+	StateStarting = "starting"
+	StateActive   = "active"
+	StateStandby  = "standby"  // another replica reads
+	StateDegraded = "degraded" // something is away and is being retried
+	StateBlocked  = "blocked"  // a person must act
+	StateStopping = "stopping" // /readyz is 503 from here on
+)
+
+// State is how the process is, as /readyz shows it. All but State is shown only to those who may read.
+type State struct {
+	State   string        `json:"state" enum:"starting,active,standby,degraded,blocked,stopping"`
+	Reasons []string      `json:"reasons" required:"false" nullable:"false" doc:"Why it is not simply active."`
+	Streams []StreamState `json:"streams" required:"false" nullable:"false"`
+}
+
+// StreamState is how the reading of one stream is.
+type StreamState struct {
+	Stream       string   `json:"stream"`
+	State        string   `json:"state" enum:"starting,active,standby,degraded,blocked,stopping"`
+	Epoch        int64    `json:"epoch" doc:"How many timelines of the stream were read, 0 before the first commit."`
+	Position     uint64   `json:"position" doc:"The last sequence that is committed."`
+	LastSequence uint64   `json:"lastSequence" doc:"The last sequence that the stream is known to hold."`
+	Reasons      []string `json:"reasons" nullable:"false"`
+}
+
+type healthOutput struct {
+	Body struct {
+		Status string `json:"status" enum:"ok"`
+	}
+}
+
+type readyInput struct {
+	Authorization string `header:"Authorization" hidden:"true"`
+	APIKey        string `header:"X-API-Key" hidden:"true"`
+}
+
+type readyOutput struct {
+	Body any
+}
+
+func (s *server) routeHealth(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "health", Method: http.MethodGet, Path: "/healthz", Tags: []string{"process"},
+		Summary:     "Is the process alive",
+		Description: "Never fails for a fault outside the process.",
+	}, s.health)
+	huma.Register(api, huma.Operation{
+		OperationID: "ready", Method: http.MethodGet, Path: "/readyz", Tags: []string{"process"},
+		Summary: "Can the process answer HTTP, and how is the rest",
+		Description: "200 also when the store or Dataverse is down, blocked or throttled, or when another replica reads: " +
+			"state and reasons say so. Where keys are in use, only a key with scope read sees more than state.",
+		SkipValidateParams: true,
+		Responses:          responses(api, http.StatusOK, schemaOf[State](api), http.StatusServiceUnavailable),
+	}, s.ready)
+}
+
+func (s *server) health(context.Context, *struct{}) (*healthOutput, error) {
+	var out healthOutput
+	out.Body.Status = "ok"
+	return &out, nil
+}
+
+func (s *server) ready(_ context.Context, in *readyInput) (*readyOutput, error) {
+	state := s.State()
+	if state.State == StateStopping {
+		return nil, unavailable("the process is stopping")
+	}
+	if !s.mayRead(in.Authorization, in.APIKey) {
+		return &readyOutput{Body: map[string]string{"state": state.State}}, nil
+	}
+	state.Reasons = append([]string{}, state.Reasons...) // [] and not null
+	state.Streams = append([]StreamState{}, state.Streams...)
+	for i := range state.Streams {
+		state.Streams[i].Reasons = append([]string{}, state.Streams[i].Reasons...)
+	}
+	return &readyOutput{Body: state}, nil
+}
+
+func (s *server) mayRead(authorization, apiKey string) bool {
+	if s.Keys == nil {
+		return true
+	}
+	_, scopes, known := s.Keys.find(tokenOf(authorization, apiKey))
+	return known && scopes.has(ScopeRead)
+}

@@ -1,0 +1,118 @@
+package query
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+type server struct {
+	Config
+	mux       *http.ServeMux
+	crossSite *http.CrossOriginProtection
+	spec      []byte // /openapi.json
+}
+
+// New makes the handler of all routes. An error names what is missing in the configuration.
+func New(c Config) (http.Handler, error) {
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection()}
+	api := humago.New(s.mux, s.describe())
+	s.routeReport(api)
+	s.routeList(api)
+	s.routeRun(api)
+	s.routeHealth(api)
+	s.routeSpec(api)
+	var err error
+	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {
+		return nil, fmt.Errorf("write OpenAPI: %w", err)
+	}
+	return s, nil
+}
+
+// ServeHTTP answers one request: refused at the door, without a route, or by the handler of its route.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := &answer{ResponseWriter: w}
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked(answer, r, cause)
+		}
+	}()
+	secure(answer.Header())
+	if refused := s.refuseAtDoor(r); refused != nil {
+		writeProblem(answer, refused)
+		return
+	}
+	if handler, pattern := s.mux.Handler(r); pattern == "" {
+		noRoute(answer, r, handler)
+		return
+	}
+	s.mux.ServeHTTP(answer, r)
+}
+
+// secure sets headers that keep a browser from taking an answer for anything but data.
+func secure(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+}
+
+// noRoute asks the multiplexer's own handler whether the path is unknown or only the method, and says so as a problem.
+func noRoute(w http.ResponseWriter, r *http.Request, handler http.Handler) {
+	verdict := &verdict{header: http.Header{}}
+	handler.ServeHTTP(verdict, r)
+	if verdict.status != http.StatusMethodNotAllowed {
+		writeProblem(w, problem(http.StatusNotFound, "there is nothing at this path; /openapi.json names all routes"))
+		return
+	}
+	allowed := verdict.header.Get("Allow")
+	w.Header().Set("Allow", allowed)
+	writeProblem(w, problem(http.StatusMethodNotAllowed, "this path allows "+allowed))
+}
+
+// panicked answers 500 where nothing was sent yet. Else it cuts the connection, so that half an answer is not taken for
+// a whole one.
+func (s *server) panicked(w *answer, r *http.Request, cause any) {
+	if cause != http.ErrAbortHandler {
+		s.Log.ErrorContext(r.Context(), "request panicked", "method", r.Method, "path", r.URL.Path,
+			"error", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	}
+	if w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(w, problem(http.StatusInternalServerError, "an unexpected error; the log of the server has it"))
+}
+
+// answer remembers whether anything was sent.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController find deadlines and flushing.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// verdict keeps status and headers of an answer that nobody gets.
+type verdict struct {
+	header http.Header
+	status int
+}
+
+func (v *verdict) Header() http.Header         { return v.header }
+func (v *verdict) Write(b []byte) (int, error) { return len(b), nil }
+func (v *verdict) WriteHeader(status int)      { v.status = status }
