@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+)
+
+// column is one column of campaign_metrics.
+type column struct {
+	name  string
+	array string // the type of the parameter that carries its values, one for each run
+	cast  string // from there to the column's type
+	read  string // the expression that reads it back; empty: its name
+	field func(m *aggregate.Metrics) any
+}
+
+// columns are all of campaign_metrics. Decimals travel as text, in both directions: exact, and no slower than binary
+// numerics. The first four name the run and never change; the last two are the commit's.
+var columns = []column{
+	{name: "run_key", array: "uuid[]", field: func(m *aggregate.Metrics) any { return &m.RunKey }},
+	{name: "campaign_id", array: "text[]", field: func(m *aggregate.Metrics) any { return &m.CampaignID }},
+	{name: "run_id", array: "text[]", field: func(m *aggregate.Metrics) any { return &m.RunID }},
+	{name: "phase", array: "text[]", field: func(m *aggregate.Metrics) any { return &m.Phase }},
+	{name: "status", array: "text[]", field: func(m *aggregate.Metrics) any { return &m.Status }},
+	{name: "source", array: "text[]", field: func(m *aggregate.Metrics) any { return &m.Source }},
+	{name: "agents_total", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsTotal }},
+	{name: "agents_successful", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsSuccessful }},
+	{name: "agents_failed", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsFailed }},
+	{name: "agents_cancelled", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsCancelled }},
+	{name: "agents_running", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsRunning }},
+	{name: "agents_missing", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsMissing }},
+	{name: "agents_expected", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AgentsExpected }},
+	{name: "executions", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.Executions }},
+	{name: "assets_generated", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AssetsGenerated }},
+	{name: "tokens_in", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.TokensIn }},
+	{name: "tokens_out", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.TokensOut }},
+	{name: "cost_usd", array: "text[]", cast: "::numeric", read: "cost_usd::text",
+		field: func(m *aggregate.Metrics) any { return &m.CostUSD }},
+	{name: "cost_complete", array: "boolean[]", field: func(m *aggregate.Metrics) any { return &m.CostComplete }},
+	{name: "latency_avg_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyAvgMs }},
+	{name: "latency_p50_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyP50Ms }},
+	{name: "latency_p95_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyP95Ms }},
+	{name: "latency_p99_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyP99Ms }},
+	{name: "latency_max_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyMaxMs }},
+	{name: "success_rate", array: "text[]", cast: "::numeric", read: "(success_rate * 100)::bigint",
+		field: func(m *aggregate.Metrics) any { return &m.SuccessRate }},
+	{name: "created_at", array: "timestamptz[]", field: func(m *aggregate.Metrics) any { return &m.CreatedAt }},
+	{name: "finished_at", array: "timestamptz[]", field: func(m *aggregate.Metrics) any { return &m.FinishedAt }},
+	{name: "updated_at", field: func(m *aggregate.Metrics) any { return &m.UpdatedAt }},
+	{name: "version", field: func(m *aggregate.Metrics) any { return &m.Version }},
+}
+
+// sent are the columns of which each run has a value of its own in a commit.
+var sent = columns[:len(columns)-2]
+
+const namingColumns = 4
+
+// writeMetrics writes all runs without looking at what is there, and then refuses unless each got the version that its
+// writer expected: 1 for one that was inserted, one more than before for one that was updated. Runs are sorted by key,
+// so two commits wait for each other and never both.
+var writeMetrics = buildWriteMetrics()
+
+func buildWriteMetrics() string {
+	var names, values, params, set []string
+	for i, c := range sent {
+		names = append(names, c.name)
+		values = append(values, "r."+c.name+c.cast)
+		params = append(params, fmt.Sprintf("$%d::%s", i+1, c.array))
+		if i >= namingColumns {
+			set = append(set, c.name+" = excluded."+c.name)
+		}
+	}
+	return fmt.Sprintf(`
+WITH written AS (
+	INSERT INTO campaign_metrics AS m (%[1]s, updated_at, version)
+	SELECT %[2]s, $%[5]d::timestamptz, 1 FROM unnest(%[3]s) AS r (%[1]s)
+	ON CONFLICT (run_key) DO UPDATE SET %[4]s, updated_at = excluded.updated_at, version = m.version + 1
+	RETURNING m.run_key, m.version
+)
+SELECT expect_versions($1::uuid[], $%[6]d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
+		strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(set, ", "),
+		len(sent)+1, len(sent)+2)
+}
+
+// selectMetrics begins every statement that reads records.
+var selectMetrics = buildSelectMetrics()
+
+func buildSelectMetrics() string {
+	read := make([]string, len(columns))
+	for i, c := range columns {
+		read[i] = c.read
+		if c.read == "" {
+			read[i] = c.name
+		}
+	}
+	return "SELECT " + strings.Join(read, ", ") + " FROM campaign_metrics "
+}
+
+// scanMetrics reads the row of a statement that begins with selectMetrics.
+func scanMetrics(row pgx.CollectableRow) (aggregate.Metrics, error) {
+	var m aggregate.Metrics
+	targets := make([]any, len(columns))
+	for i, c := range columns {
+		targets[i] = c.field(&m)
+		if cost, ok := targets[i].(*aggregate.Money); ok {
+			targets[i] = (*moneyText)(cost)
+		}
+	}
+	if err := row.Scan(targets...); err != nil {
+		return m, err
+	}
+	m.CreatedAt, m.UpdatedAt = m.CreatedAt.UTC(), m.UpdatedAt.UTC()
+	if m.FinishedAt != nil {
+		*m.FinishedAt = m.FinishedAt.UTC()
+	}
+	return m, nil
+}
+
+// moneyText scans a decimal that came as text.
+type moneyText aggregate.Money
+
+// ScanText reads all digits.
+func (m *moneyText) ScanText(t pgtype.Text) error {
+	parsed, err := aggregate.ParseMoney(t.String)
+	*m = moneyText(parsed)
+	return err
+}
+
+// valueOf is what a field of a record is as an element of an array.
+func valueOf(field any) any {
+	switch f := field.(type) {
+	case *string:
+		return *f
+	case *int64:
+		return *f
+	case **int64:
+		if *f != nil {
+			return **f
+		}
+	case *bool:
+		return *f
+	case *time.Time:
+		return *f
+	case **time.Time:
+		if *f != nil {
+			return **f
+		}
+	case *uuid.UUID:
+		return pgtype.UUID{Bytes: *f, Valid: true}
+	case *aggregate.Status:
+		return string(*f)
+	case *aggregate.Source:
+		return string(*f)
+	case *aggregate.Money:
+		return f.String()
+	case **aggregate.Percent:
+		if *f != nil {
+			return (*f).String()
+		}
+	default:
+		panic(fmt.Sprintf("postgres: no array can hold %T", field))
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package postgres keeps the promise of package sinks in a Postgres database, such as Neon.
+package postgres

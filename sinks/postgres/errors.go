@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// SQLSTATEs of our own, raised by the schema's functions.
+const (
+	positionMoved   = "RM001"
+	versionConflict = "RM002"
+)
+
+// failed wraps an error of the database with what was being done and what it means for the caller. The text holds
+// neither SQL nor the address with its password.
+func failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		if errors.Is(err, sinks.ErrBlocked) {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		return fmt.Errorf("%s: %w: %w", doing, sinks.ErrUnavailable, bare(err))
+	}
+	switch {
+	case answer.Code == positionMoved:
+		return fmt.Errorf("%s: %w", doing, sinks.ErrPositionMoved)
+	case answer.Code == versionConflict:
+		return fmt.Errorf("%s: %w", doing, conflictOf(answer))
+	case answer.Code == "23505":
+		// The rows that a commit inserts are its own. Somebody else's copy of them means that the same step was taken
+		// elsewhere, perhaps by our own backend whose client was given up.
+		return fmt.Errorf("%s: %w", doing, sinks.ErrPositionMoved)
+	}
+	meaning := meaningOf(answer)
+	if schemaCodes[answer.Code] {
+		return fmt.Errorf("%s: %w: %w: %w; run `runmetrics setup`", doing, meaning, sinks.ErrSchema, answer)
+	}
+	return fmt.Errorf("%s: %w: %w%s", doing, meaning, answer, advice(answer))
+}
+
+// bare takes off what names user and database of a connection that was not made, and folds its lines into one.
+func bare(err error) error {
+	var connect *pgconn.ConnectError
+	if !errors.As(err, &connect) {
+		return err
+	}
+	return &connectError{connect.Unwrap()}
+}
+
+type connectError struct{ err error }
+
+func (e *connectError) Error() string {
+	return "connect: " + strings.Join(strings.Fields(e.err.Error()), " ")
+}
+
+func (e *connectError) Unwrap() error { return e.err }
+
+// schemaCodes are the errors of a schema that is not ours: no such table, column or function.
+var schemaCodes = map[string]bool{"42P01": true, "42703": true, "42883": true}
+
+// meaningOf tells what an answer of the server means by its SQLSTATE. What is not known is for a person.
+func meaningOf(answer *pgconn.PgError) error {
+	switch answer.Code {
+	case "08P01":
+		// PgBouncer gives this code to all that it says by itself; most of it passes.
+		if strings.Contains(answer.Message, "startup parameter") {
+			return sinks.ErrBlocked
+		}
+		return sinks.ErrUnavailable
+	case "25006": // read only: fail-over
+		return sinks.ErrUnavailable
+	}
+	switch answer.Code[:2] {
+	case "08", // connection
+		"40", // rolled back: serialization, deadlock
+		"53", // out of disk, memory or connections
+		"55", // locked or in use
+		"57", // cancelled or shutting down
+		"58", // I/O
+		"XX": // internal
+		return sinks.ErrUnavailable
+	case "22", "23": // data, constraint
+		return sinks.ErrRefused
+	}
+	return sinks.ErrBlocked
+}
+
+// advice says what to do where the server's words do not.
+func advice(answer *pgconn.PgError) string {
+	switch answer.Code {
+	case "26000", "42P05": // a prepared statement that is missing, or there already
+		return "; behind a pooler, add default_query_exec_mode=cache_describe to the URL"
+	case "08P01":
+		if strings.Contains(answer.Message, "startup parameter") {
+			return "; the pooler takes none, use ALTER ROLE … SET instead"
+		}
+	}
+	return ""
+}
+
+// conflictOf reads the run keys that the schema's function put into the detail.
+func conflictOf(answer *pgconn.PgError) error {
+	var conflict sinks.VersionConflict
+	for text := range strings.SplitSeq(answer.Detail, ",") {
+		key, err := uuid.Parse(text)
+		if err != nil {
+			return fmt.Errorf("%w: a version conflict names no run", sinks.ErrSchema)
+		}
+		conflict.Runs = append(conflict.Runs, key)
+	}
+	return &conflict
+}

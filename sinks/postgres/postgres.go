@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// Config says which database to use and what to keep in it.
+type Config struct {
+	// URL is postgres://user:password@host:port/database?sslmode=verify-full, or the same as keywords and values. The
+	// settings of pgxpool (pool_max_conns) and pgx (default_query_exec_mode) may stand in it.
+	URL string
+	// DeadLetterLimit is how many dead letters of a stream and reason have a row; beyond it they are only counted.
+	// 0 is DefaultDeadLetterLimit.
+	DeadLetterLimit int
+	// Marks makes commits write outbox marks.
+	Marks bool
+}
+
+// DefaultDeadLetterLimit keeps a bad deploy from filling a small database.
+const DefaultDeadLetterLimit = 100_000
+
+// Store is a sinks.Store in a Postgres database.
+type Store struct {
+	pool            *pgxpool.Pool
+	host, database  string
+	deadLetterLimit int
+	marks           bool
+
+	closing context.Context // ends when Close is called
+	close   context.CancelFunc
+}
+
+var _ sinks.Store = (*Store)(nil)
+
+// Open makes a store without connecting: a database that is away is not an error here, a URL that cannot be read is
+// ErrBlocked. The schema must be there; CheckSchema tells.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	config, err := parseConfig(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, config)
+}
+
+func open(ctx context.Context, c Config, config *pgxpool.Config) (*Store, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, failed("open database", err)
+	}
+	s := &Store{
+		pool:            pool,
+		host:            directHost(config.ConnConfig),
+		database:        config.ConnConfig.Database,
+		deadLetterLimit: c.DeadLetterLimit,
+		marks:           c.Marks,
+	}
+	if s.deadLetterLimit == 0 {
+		s.deadLetterLimit = DefaultDeadLetterLimit
+	}
+	s.closing, s.close = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Bounds of the pool. A database such as Neon's sleeps after five minutes without a statement: nothing here sends one by
+// itself, and connections are given back long before, because they do not survive the sleep.
+const (
+	maxConns       = 6
+	maxConnIdle    = 90 * time.Second
+	maxConnLife    = 30 * time.Minute
+	lifeJitter     = 5 * time.Minute
+	healthCheck    = 30 * time.Second // looks at ages only
+	pingAfterIdle  = 30 * time.Second // a ping is one more round trip; a connection lost before it fails as one lost after
+	pingTimeout    = 5 * time.Second
+	connectTimeout = 15 * time.Second // a cold start and the queue before it
+)
+
+// parseConfig reads the URL. The error does not quote it: a malformed URL hides where its password is.
+func parseConfig(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read database URL: %w: %s", sinks.ErrBlocked, urlFault(err))
+	}
+	said, err := pgconn.ParseConfig(url) // leaves the settings of pgx and of the pool where they can be seen
+	if err != nil {
+		return nil, fmt.Errorf("read database URL: %w: %s", sinks.ErrBlocked, urlFault(err))
+	}
+	tune(config, func(setting string) bool { _, ok := said.RuntimeParams[setting]; return ok })
+	return config, nil
+}
+
+// urlFault says what is wrong in the driver's words where they are about a setting, else how a URL looks.
+func urlFault(err error) string {
+	const form = "it must look like postgres://user:password@host/database?sslmode=verify-full, " +
+		"with special characters of the password written %XX"
+	var fault *pgconn.ParseConfigError
+	if !errors.As(err, &fault) {
+		return form
+	}
+	text := fault.Error() // cannot parse `URL`: what (why)
+	what := text[strings.LastIndex(text, "`: ")+len("`: "):]
+	if strings.HasPrefix(what, "failed to parse") {
+		return form // and why may quote what it stumbled over
+	}
+	return what
+}
+
+// tune sets what the URL does not say.
+func tune(config *pgxpool.Config, said func(setting string) bool) {
+	if !said("pool_max_conns") {
+		config.MaxConns = maxConns
+	}
+	if !said("pool_max_conn_idle_time") {
+		config.MaxConnIdleTime = maxConnIdle
+	}
+	if !said("pool_max_conn_lifetime") {
+		config.MaxConnLifetime, config.MaxConnLifetimeJitter = maxConnLife, lifeJitter
+	}
+	config.HealthCheckPeriod, config.PingTimeout = healthCheck, pingTimeout
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > pingAfterIdle }
+
+	c := config.ConnConfig
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	if !said("application_name") {
+		c.RuntimeParams["application_name"] = "runmetrics"
+	}
+	// A pooler in transaction mode shares server connections among clients: what one has prepared is not there for the
+	// other. Only descriptions may be kept, which are ours.
+	if !said("default_query_exec_mode") && strings.Contains(c.Host, poolerMark) {
+		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+}
+
+// poolerMark is what Neon puts into the name of a host that pools connections.
+const poolerMark = "-pooler."
+
+// directHost is the host without the pooler, with its port: both ways lead to one database.
+func directHost(c *pgx.ConnConfig) string {
+	host := strings.Replace(c.Host, poolerMark, ".", 1)
+	return net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
+}
+
+// Identity names the database by where it is and by the id in its ledger table.
+func (s *Store) Identity(ctx context.Context) (sinks.Identity, error) {
+	ctx, done := s.alive(ctx)
+	defer done()
+	var ledger uuid.UUID
+	if err := s.pool.QueryRow(ctx, "SELECT id FROM ledger").Scan(&ledger); err != nil {
+		return sinks.Identity{}, failed("read ledger id", err)
+	}
+	return sinks.Identity{Host: s.host, Database: s.database, Ledger: ledger}, nil
+}
+
+// Close releases the connections. Calls under way end at once.
+func (s *Store) Close() error {
+	s.close()
+	s.pool.Close()
+	return nil
+}
+
+// alive returns a context that also ends when the store is closed: the pool waits for calls under way.
+func (s *Store) alive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.closing, cancel)
+	return ctx, func() { stop(); cancel() }
+}

@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// List returns records newest first.
+func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
+	var q conditions
+	q.equal("campaign_id", f.CampaignID)
+	q.equal("run_id", f.RunID)
+	q.equal("phase", f.Phase)
+	q.status(f)
+	if !f.Since.IsZero() {
+		q.add("created_at >= ?::timestamptz", f.Since)
+	}
+	if !f.Until.IsZero() {
+		q.add("created_at < ?::timestamptz", f.Until)
+	}
+	if after != nil {
+		q.add("(created_at, run_key) < (?::timestamptz, ?::uuid)", after.CreatedAt, after.RunKey)
+	}
+	where := q.where()
+	q.args = append(q.args, int64(limit))
+	return s.records(ctx, "list runs",
+		where+" ORDER BY created_at DESC, run_key DESC LIMIT $"+strconv.Itoa(len(q.args))+"::bigint", q.args...)
+}
+
+// conditions are joined by AND. They are constant text, so the statements of a listing are few.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+// add takes a condition with a ? for each argument.
+func (q *conditions) add(term string, args ...any) {
+	for _, arg := range args {
+		q.args = append(q.args, arg)
+		term = strings.Replace(term, "?", "$"+strconv.Itoa(len(q.args)), 1)
+	}
+	q.terms = append(q.terms, term)
+}
+
+func (q *conditions) equal(column, value string) {
+	if value != "" {
+		q.add(column+" = ?::text", value)
+	}
+}
+
+// status tells running from stalled, of which the table knows nothing.
+func (q *conditions) status(f sinks.Filter) {
+	switch {
+	case f.Status == aggregate.Stalled && f.IdleSince.IsZero():
+		q.add("false")
+	case f.Status == aggregate.Stalled:
+		q.add("status = 'running' AND updated_at < ?::timestamptz", f.IdleSince)
+	case f.Status == aggregate.Running && !f.IdleSince.IsZero():
+		q.add("status = 'running' AND updated_at >= ?::timestamptz", f.IdleSince)
+	default:
+		q.equal("status", string(f.Status))
+	}
+}
+
+func (q *conditions) where() string {
+	if len(q.terms) == 0 {
+		return ""
+	}
+	return "WHERE " + strings.Join(q.terms, " AND ")
+}
+
+// Phases returns the records of a run, one for each of its phases.
+func (s *Store) Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error) {
+	return s.records(ctx, "read phases", "WHERE campaign_id = $1::text AND run_id = $2::text ORDER BY phase", campaignID, runID)
+}
+
+// Get returns the record of one run key.
+func (s *Store) Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error) {
+	list, err := s.records(ctx, "read run", "WHERE run_key = $1::uuid", run)
+	if err != nil || len(list) == 0 {
+		return aggregate.Metrics{}, false, err
+	}
+	return list[0], true, nil
+}
+
+// records reads the rows of campaign_metrics that the rest of the statement selects.
+func (s *Store) records(ctx context.Context, doing, rest string, args ...any) ([]aggregate.Metrics, error) {
+	ctx, done := s.alive(ctx)
+	defer done()
+	rows, err := s.pool.Query(ctx, selectMetrics+rest, args...)
+	if err != nil {
+		return nil, failed(doing, err)
+	}
+	list, err := pgx.CollectRows(rows, scanMetrics)
+	if err != nil {
+		return nil, failed(doing, err)
+	}
+	return list, nil
+}
+
+// CountDeadLetters counts the rows that name the run. Those beyond the limit are not among them.
+func (s *Store) CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error) {
+	ctx, done := s.alive(ctx)
+	defer done()
+	var n int64
+	err := s.pool.QueryRow(ctx,
+		"SELECT count(*) FROM dead_letters WHERE campaign_id = $1::text AND run_id = $2::text",
+		cleanText(campaignID), cleanText(runID)).Scan(&n)
+	if err != nil {
+		return 0, failed("count dead letters", err)
+	}
+	return n, nil
+}
