@@ -19,6 +19,7 @@ type batch struct {
 	gone  int64 // sequences before or between the items that the stream no longer holds
 	runs  map[events.Key]*change
 	at    time.Time // when it was sealed: UpdatedAt of its records
+	ripe  bool      // it waited long enough for more
 }
 
 // change is what a batch does to one run.

@@ -33,7 +33,7 @@ func (s *session) startCommit(ctx context.Context) {
 	if s.inFlight != nil || len(s.open.items) == 0 {
 		return
 	}
-	s.inFlight, s.open, s.attempts = s.open, newBatch(), 0
+	s.inFlight, s.open, s.attempts, s.gathered = s.open, newBatch(), 0, nil
 	// Whole microseconds, as every store keeps them.
 	s.inFlight.seal(s.reader.now().UTC().Truncate(time.Microsecond))
 	s.commit(ctx, s.inFlight.commit(s.position))

@@ -30,7 +30,7 @@ type broker struct {
 	js     jetstream.JetStream
 }
 
-func startBroker(t *testing.T) *broker {
+func startBroker(t testing.TB) *broker {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{ServerName: t.Name(), JetStream: true, StoreDir: t.TempDir(),
 		DontListen: true, NoSigs: true, NoLog: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20})
@@ -54,14 +54,14 @@ func startBroker(t *testing.T) *broker {
 	return b
 }
 
-func (b *broker) createStream(t *testing.T) {
+func (b *broker) createStream(t testing.TB) {
 	t.Helper()
 	if _, err := b.js.CreateStream(t.Context(), consumer.StreamConfig(streamName, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (b *broker) connect(t *testing.T) *nats.Conn {
+func (b *broker) connect(t testing.TB) *nats.Conn {
 	t.Helper()
 	conn, err := nats.Connect("", nats.InProcessServer(b.server), nats.MaxReconnects(-1))
 	if err != nil {
@@ -72,7 +72,7 @@ func (b *broker) connect(t *testing.T) *nats.Conn {
 }
 
 // publish stores messages without a message id, so that the broker drops none.
-func (b *broker) publish(t *testing.T, messages ...*nats.Msg) (last uint64) {
+func (b *broker) publish(t testing.TB, messages ...*nats.Msg) (last uint64) {
 	t.Helper()
 	const window = 1000 // below the client's limit of messages under way
 	for len(messages) > 0 {
@@ -109,12 +109,12 @@ func messagesOf(list []events.Event) []*nats.Msg {
 	return out
 }
 
-func openSQLite(t *testing.T) *sqlite.Store {
+func openSQLite(t testing.TB) *sqlite.Store {
 	t.Helper()
 	return openSQLiteAt(t, t.TempDir()+"/runmetrics.db")
 }
 
-func openSQLiteAt(t *testing.T, path string) *sqlite.Store {
+func openSQLiteAt(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *running) ended(t *testing.T) error {
 }
 
 // startReader runs a reader with a connection of its own until stop or the end of the test.
-func (b *broker) startReader(t *testing.T, ledger sinks.Ledger, change ...func(*consumer.Config)) *running {
+func (b *broker) startReader(t testing.TB, ledger sinks.Ledger, change ...func(*consumer.Config)) *running {
 	t.Helper()
 	conn := b.connect(t)
 	js, err := jetstream.New(conn)
@@ -179,7 +179,7 @@ func (b *broker) startReader(t *testing.T, ledger sinks.Ledger, change ...func(*
 }
 
 // testWriter sends log lines to the test's log.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Logf("%s", p)

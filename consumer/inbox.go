@@ -16,6 +16,7 @@ type item struct {
 	time     time.Time // when the stream stored it
 	pin      string
 	reply    string // where to acknowledge
+	more     bool   // the stream holds messages behind it that were not delivered yet
 	bytes    int
 
 	event    events.Event
@@ -64,6 +65,7 @@ func (b *inbox) receive(m jetstream.Msg) {
 		time:     meta.Timestamp,
 		pin:      header.Get("Nats-Pin-Id"),
 		reply:    m.Reply(),
+		more:     meta.NumPending > 0,
 		bytes:    len(m.Data()),
 	}
 	it.event, it.rejected = events.Decode(events.Message{

@@ -17,6 +17,9 @@ const (
 	maxBatch = 10_000
 	// pullMessages is how many messages are asked for at a time.
 	pullMessages = 10_000
+	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit
+	// starts at once; with one, many small commits would take the time that reading needs.
+	gatherTime = 20 * time.Millisecond
 	// idleCheck is how often a reader that gets nothing asks the broker, never the database, whether that is right.
 	idleCheck = 30 * time.Second
 	// drainTime is what a stopping reader may take for its last commits, of the ten seconds that the process has.
@@ -44,10 +47,11 @@ type session struct {
 
 	inbox    *inbox
 	cache    *cache
-	open     *batch         // being folded
-	inFlight *batch         // being committed, nil when none is
-	done     chan committed // how the commit under way ended
-	attempts int            // commits of inFlight that met a version conflict
+	open     *batch           // being folded
+	inFlight *batch           // being committed, nil when none is
+	done     chan committed   // how the commit under way ended
+	attempts int              // commits of inFlight that met a version conflict
+	gathered <-chan time.Time // fires when the open batch has waited long enough, nil while it does not wait
 }
 
 // begin reads where to go on and makes the broker's consumer agree.
@@ -172,14 +176,33 @@ func (s *session) run(ctx context.Context) error {
 			err = s.settle(commits, result)
 		case <-s.inbox.ready:
 			err = s.take(ctx, commits)
+		case <-s.gathered:
+			s.open.ripe = true
 		case <-time.After(idleCheck):
 			err = s.checkIdle(ctx)
 		}
 		if err != nil {
 			return err
 		}
-		s.startCommit(commits)
+		if s.ripe() {
+			s.startCommit(commits)
+		}
 	}
+}
+
+// ripe tells whether the open batch should be committed now, and else sees to it that it will be.
+func (s *session) ripe() bool {
+	n := len(s.open.items)
+	if n == 0 || s.inFlight != nil {
+		return false
+	}
+	if s.open.ripe || !s.open.items[n-1].more || n >= s.reader.batchLimit() {
+		return true
+	}
+	if s.gathered == nil {
+		s.gathered = time.After(gatherTime)
+	}
+	return false
 }
 
 func (s *session) consumeOptions() []jetstream.PullConsumeOpt {

@@ -1,0 +1,23 @@
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+.DEFAULT_GOAL := help
+.PHONY: help dev test test-all lint bench ci
+
+dev: ## run everything embedded, with sample agents
+	go run ./cmd/runmetrics dev
+
+test: ## all tests that this machine can run
+	go test ./...
+
+test-all: ## all tests; what is missing on this machine is a failure
+	RUNMETRICS_TEST_ALL=1 go test ./...
+
+lint: ## vet and staticcheck
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+bench: ## bare read, committed events/s, their ratio and the delay, in one run (3 rounds, a few minutes)
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkPipeline$$' -benchtime 3x -timeout 30m ./consumer
+
+ci: ## what .ci/run does
+	.ci/run
