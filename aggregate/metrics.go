@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,8 +89,24 @@ func percentOf(part, whole int64) *Percent {
 // MarshalJSON writes the percentage as a number without trailing zeros: 66.67, 100.
 func (p Percent) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
 
+// UnmarshalJSON reads what MarshalJSON writes, exactly.
+func (p *Percent) UnmarshalJSON(b []byte) error {
+	m, err := ParseMoney(string(b)) // a decimal is a decimal
+	if err != nil {
+		return err
+	}
+	if m.hi > 0 || m.lo%nanosPerHundredth > 0 || m.lo/nanosPerHundredth > 10_000 {
+		return strconv.ErrRange
+	}
+	*p = Percent(m.lo / nanosPerHundredth)
+	return nil
+}
+
+// nanosPerHundredth is a hundredth in the unit of Money.
+const nanosPerHundredth = uint64(events.NanosPerUSD / 100)
+
 // String writes the percentage without trailing zeros.
-func (p Percent) String() string { return events.Nanos(int64(p) * 1e7).String() }
+func (p Percent) String() string { return events.Nanos(int64(p) * int64(nanosPerHundredth)).String() }
 
 // Metrics computes the record from all events applied so far. UpdatedAt and Version are the committer's to set.
 func (r *Run) Metrics() Metrics {

@@ -4,6 +4,7 @@ import (
 	"math/big"
 	"math/bits"
 	"strconv"
+	"strings"
 
 	"github.com/apexsalesai/runmetrics/events"
 )
@@ -18,12 +19,6 @@ type Money struct {
 func (m Money) Add(n events.Nanos) Money {
 	lo, carry := bits.Add64(m.lo, uint64(n), 0)
 	return Money{hi: m.hi + carry, lo: lo}
-}
-
-// sub returns m - n, where n was added before.
-func (m Money) sub(n events.Nanos) Money {
-	lo, borrow := bits.Sub64(m.lo, uint64(n), 0)
-	return Money{hi: m.hi - borrow, lo: lo}
 }
 
 // Plus returns the sum of both.
@@ -75,19 +70,27 @@ func (m *Money) UnmarshalJSON(b []byte) error {
 }
 
 // ParseMoney reads a plain decimal of dollars with up to nine fraction digits, as String writes it and as databases
-// print numeric(38,9).
+// print numeric(38,9); zeros may follow.
 func ParseMoney(s string) (Money, error) {
-	r, ok := new(big.Rat).SetString(s)
-	if !ok {
+	whole, fraction, point := strings.Cut(s, ".")
+	if !isDigits(whole) || point && !isDigits(fraction) {
 		return Money{}, strconv.ErrSyntax
 	}
-	r.Mul(r, new(big.Rat).SetInt64(int64(events.NanosPerUSD)))
-	if !r.IsInt() {
+	fraction = strings.TrimRight(fraction, "0")
+	if len(fraction) > nanoDigits {
 		return Money{}, strconv.ErrSyntax
 	}
-	m, ok := MoneyFromNanos(r.Num())
+	nanos, _ := new(big.Int).SetString(whole+fraction+strings.Repeat("0", nanoDigits-len(fraction)), 10)
+	m, ok := MoneyFromNanos(nanos)
 	if !ok {
 		return Money{}, strconv.ErrRange
 	}
 	return m, nil
+}
+
+// nanoDigits is how many fraction digits a nano-dollar has.
+const nanoDigits = 9
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
