@@ -15,7 +15,7 @@ import (
 // batch is what one commit will hold: accepted items in stream order, and the runs that they touch. A batch is open
 // while items are folded into it; sealing fixes the records, because the next batch goes on with the same runs.
 type batch struct {
-	items []item
+	items []*item
 	gone  int64 // sequences before or between the items that the stream no longer holds
 	runs  map[events.Key]*change
 	at    time.Time // when it was sealed: UpdatedAt of its records
@@ -34,11 +34,11 @@ type change struct {
 func newBatch() *batch { return &batch{runs: make(map[events.Key]*change)} }
 
 // fold adds an accepted item.
-func (b *batch) fold(it item, cache *cache) {
+func (b *batch) fold(it *item, cache *cache) {
 	at := int32(len(b.items))
 	b.items = append(b.items, it)
 	if it.rejected != nil {
-		b.items[at].outcome = dead
+		it.outcome = dead
 		return
 	}
 	c := b.runs[it.event.Key]
@@ -53,7 +53,7 @@ func (b *batch) fold(it item, cache *cache) {
 
 // apply gives one item to its run.
 func (b *batch) apply(c *change, at int32) {
-	it := &b.items[at]
+	it := b.items[at]
 	switch c.state.run.Apply(&it.event) {
 	case aggregate.Applied:
 		it.outcome = applied
@@ -100,12 +100,12 @@ func (b *batch) refold(key events.Key, state *cachedRun) {
 // commit is the sealed batch as the store takes it, on top of the position before it.
 func (b *batch) commit(before sinks.Position) *sinks.Batch {
 	next := before
-	last := &b.items[len(b.items)-1]
+	last := b.items[len(b.items)-1]
 	next.Sequence, next.MessageTime = last.sequence, last.time
 	next.Gone += b.gone
 	out := &sinks.Batch{At: b.at}
-	for i := range b.items {
-		switch it := &b.items[i]; it.outcome {
+	for _, it := range b.items {
+		switch it.outcome {
 		case applied:
 			next.Applied++
 		case duplicate:
@@ -131,7 +131,7 @@ func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 		}
 		from := len(all)
 		for _, at := range c.items {
-			if it := &b.items[at]; it.outcome == applied {
+			if it := b.items[at]; it.outcome == applied {
 				all = append(all, it.event)
 			}
 		}

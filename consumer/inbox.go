@@ -44,12 +44,16 @@ const maxInboxBytes = 64 << 20
 // the pin.
 type inbox struct {
 	ready chan struct{} // holds one token while there may be something to take
+	slab  []item        // of the subscription's goroutine alone: items are made in blocks and never copied
 
 	mu      sync.Mutex
-	items   []item
+	items   []*item
 	bytes   int
 	dropped int64
 }
+
+// slabSize is how many items are allocated at a time. One that is still in use keeps its block alive.
+const slabSize = 128
 
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
 
@@ -60,21 +64,25 @@ func (b *inbox) receive(m jetstream.Msg) {
 		return // not a message of a stream
 	}
 	header := m.Headers()
-	it := item{
-		sequence: meta.Sequence.Stream,
-		time:     meta.Timestamp,
-		pin:      header.Get("Nats-Pin-Id"),
-		reply:    m.Reply(),
-		more:     meta.NumPending > 0,
-		bytes:    len(m.Data()),
-	}
+	it := b.newItem()
+	it.sequence, it.time, it.more = meta.Sequence.Stream, meta.Timestamp, meta.NumPending > 0
+	it.pin, it.reply, it.bytes = header.Get("Nats-Pin-Id"), m.Reply(), len(m.Data())
 	it.event, it.rejected = events.Decode(events.Message{
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
 	})
 	if it.rejected != nil {
 		it.subject, it.payload = m.Subject(), m.Data()
 	}
-	b.push(&it)
+	b.push(it)
+}
+
+func (b *inbox) newItem() *item {
+	if len(b.slab) == 0 {
+		b.slab = make([]item, slabSize)
+	}
+	it := &b.slab[0]
+	b.slab = b.slab[1:]
+	return it
 }
 
 func (b *inbox) push(it *item) {
@@ -84,7 +92,7 @@ func (b *inbox) push(it *item) {
 		b.mu.Unlock()
 		return
 	}
-	b.items = append(b.items, *it)
+	b.items = append(b.items, it)
 	b.bytes += it.bytes
 	b.mu.Unlock()
 	b.signal()
@@ -97,9 +105,8 @@ func (b *inbox) signal() {
 	}
 }
 
-// take returns up to n of the oldest items and how many were dropped since the last call. The slice is valid until the
-// items are given back to nobody: it is the caller's.
-func (b *inbox) take(n int) (items []item, dropped int64) {
+// take returns up to n of the oldest items and how many were dropped since the last call.
+func (b *inbox) take(n int) (items []*item, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	dropped, b.dropped = b.dropped, 0

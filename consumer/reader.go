@@ -197,13 +197,12 @@ func (r *Reader) refused(b *batch) {
 }
 
 // judge turns the item that the store refused into a dead letter.
-func (r *Reader) judge(it item) item {
+func (r *Reader) judge(it *item) {
 	if it.sequence != r.suspects.guilty || it.rejected != nil {
-		return it
+		return
 	}
 	it.rejected = &events.Rejection{Reason: events.Refused, Detail: "the store refuses a value of this event"}
 	it.subject, it.payload = events.Subject(it.event.CampaignID, it.event.RunID), events.Encode(&it.event)
-	return it
 }
 
 // committed takes note of a successful commit.

@@ -249,13 +249,13 @@ func (s *session) take(ctx, commits context.Context) error {
 	}
 	items, dropped := s.inbox.take(room)
 	s.reader.status.read(len(items)+int(dropped), int(dropped))
-	for i := range items {
-		if items[i].pin != s.pin {
-			if err := s.newPin(ctx, commits, items[i].pin); err != nil {
+	for _, it := range items {
+		if it.pin != s.pin {
+			if err := s.newPin(ctx, commits, it.pin); err != nil {
 				return err
 			}
 		}
-		ok, gone, err := s.accept(ctx, items[i].sequence)
+		ok, gone, err := s.accept(ctx, it.sequence)
 		if err != nil {
 			return err
 		}
@@ -264,7 +264,8 @@ func (s *session) take(ctx, commits context.Context) error {
 			continue
 		}
 		s.open.gone += int64(gone)
-		s.open.fold(s.reader.judge(items[i]), s.cache)
+		s.reader.judge(it)
+		s.open.fold(it, s.cache)
 	}
 	return nil
 }
