@@ -1,0 +1,210 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// Commit stores the batch if the stream still stands at prev. The transaction holds the write lock from its begin, so what
+// the two guards have seen stays true until it ends; both look before anything is written.
+func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
+	if err := s.commitBatch(ctx, prev, b); err != nil {
+		return fmt.Errorf("commit batch: %w", classify(err))
+	}
+	return nil
+}
+
+func (s *Store) commitBatch(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // of no effect once committed
+	runs := inOrder(b.Runs)
+	if err := s.checkPosition(ctx, tx, prev, b); err != nil {
+		return err
+	}
+	if err := s.checkVersions(ctx, tx, runs); err != nil {
+		return err
+	}
+	if err := s.advance(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := s.writeRuns(ctx, tx, runs, b.At); err != nil {
+		return err
+	}
+	if err := s.writeDeadLetters(ctx, tx, b); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// inOrder sorts the runs by key, as every store does; here it also keeps neighbouring pages together.
+func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
+	sorted := make([]*sinks.RunChange, len(runs))
+	for i := range runs {
+		sorted[i] = &runs[i]
+	}
+	slices.SortFunc(sorted, func(a, b *sinks.RunChange) int {
+		return bytes.Compare(a.Metrics.RunKey[:], b.Metrics.RunKey[:])
+	})
+	return sorted
+}
+
+const newestPosition = "SELECT epoch, sequence FROM stream_positions WHERE stream = ? ORDER BY epoch DESC LIMIT 1"
+
+// checkPosition refuses the batch where the newest epoch is not at prev. A stream that nobody read is at epoch 0.
+func (s *Store) checkPosition(ctx context.Context, tx *sql.Tx, prev sinks.Position, b *sinks.Batch) error {
+	var epoch, sequence int64
+	err := tx.StmtContext(ctx, s.commit.position).QueryRowContext(ctx, b.Next.Stream).Scan(&epoch, &sequence)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if epoch != prev.Epoch || uint64(sequence) != prev.Sequence {
+		return sinks.ErrPositionMoved
+	}
+	if next := b.Next.Epoch; next != epoch && next != epoch+1 || next == 0 {
+		return fmt.Errorf("%w: epoch %d cannot follow %d", sinks.ErrRefused, next, epoch)
+	}
+	return nil
+}
+
+const storedVersions = "SELECT run_key, version FROM campaign_metrics WHERE run_key IN (SELECT value FROM json_each(?))"
+
+// checkVersions finds every run that is not at the version before its new one. No row is version 0.
+func (s *Store) checkVersions(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	rows, err := tx.StmtContext(ctx, s.commit.versions).QueryContext(ctx, keysJSON(keysOf(runs)))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	stored := make(map[uuid.UUID]int64)
+	for rows.Next() {
+		var (
+			key     uuid.UUID
+			version int64
+		)
+		if err := rows.Scan(&key, &version); err != nil {
+			return err
+		}
+		stored[key] = version
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	var conflict sinks.VersionConflict
+	for _, run := range runs {
+		if key := run.Metrics.RunKey; run.Metrics.Version != stored[key]+1 {
+			conflict.Runs = append(conflict.Runs, key)
+		}
+	}
+	if conflict.Runs != nil {
+		return &conflict
+	}
+	return nil
+}
+
+func keysOf(runs []*sinks.RunChange) []uuid.UUID {
+	keys := make([]uuid.UUID, len(runs))
+	for i, run := range runs {
+		keys[i] = run.Metrics.RunKey
+	}
+	return keys
+}
+
+const advancePosition = `
+INSERT INTO stream_positions (stream, epoch, created, sequence, message_time, applied, duplicates, dead_letters, gone, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (stream, epoch) DO UPDATE SET created = excluded.created, sequence = excluded.sequence,
+	message_time = excluded.message_time, applied = excluded.applied, duplicates = excluded.duplicates,
+	dead_letters = excluded.dead_letters, gone = excluded.gone, updated_at = excluded.updated_at`
+
+func (s *Store) advance(ctx context.Context, tx *sql.Tx, b *sinks.Batch) error {
+	p := &b.Next
+	var messageTime any
+	if !p.MessageTime.IsZero() {
+		messageTime = nanoTimestamp(p.MessageTime)
+	}
+	_, err := tx.StmtContext(ctx, s.commit.advance).ExecContext(ctx, p.Stream, p.Epoch, nanoTimestamp(p.Created),
+		int64(p.Sequence), messageTime, p.Applied, p.Duplicates, p.DeadLetters, p.Gone, timestamp(b.At))
+	return err
+}
+
+// nanoTimestamp keeps what the server compares.
+func nanoTimestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+const (
+	insertChunks = "INSERT INTO event_chunks (run_key, version, events)"
+	insertVoided = `
+INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) WHERE true
+ON CONFLICT (run_key, event_id) DO NOTHING`
+	// A mark that waits keeps its place in the queue.
+	upsertMarks = `
+INSERT INTO dataverse_outbox (run_key, version, marked_at)
+SELECT run_key, version, updated_at FROM campaign_metrics WHERE run_key IN (SELECT value FROM json_each(?))
+ON CONFLICT (run_key) DO UPDATE SET version = excluded.version,
+	marked_at = CASE WHEN version > delivered THEN marked_at ELSE excluded.marked_at END`
+)
+
+func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at time.Time) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	metrics := make([]any, 0, len(runs)*s.commit.metrics.width)
+	chunks := make([]any, 0, len(runs)*s.commit.chunks.width)
+	var chunk []byte
+	for _, run := range runs {
+		m := &run.Metrics
+		metrics = metricsArgs(metrics, m, at)
+		chunk = sinks.AppendChunk(chunk[:0], run.Events)
+		chunks = append(chunks, metrics[len(metrics)-s.commit.metrics.width], m.Version, string(chunk))
+	}
+	if err := s.commit.metrics.insert(ctx, tx, metrics); err != nil {
+		return err
+	}
+	if err := s.commit.chunks.insert(ctx, tx, chunks); err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if err := s.writeVoided(ctx, tx, run); err != nil {
+			return err
+		}
+	}
+	if !s.marks {
+		return nil
+	}
+	_, err := tx.StmtContext(ctx, s.commit.marks).ExecContext(ctx, keysJSON(keysOf(runs)))
+	return err
+}
+
+func (s *Store) writeVoided(ctx context.Context, tx *sql.Tx, run *sinks.RunChange) error {
+	var ids []string
+	for i := range run.Events {
+		if e := &run.Events[i]; e.Type == events.ExecutionsVoided {
+			ids = append(ids, e.Voids...)
+		}
+	}
+	if ids == nil {
+		return nil
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	_, err = tx.StmtContext(ctx, s.commit.voided).ExecContext(ctx, run.Metrics.RunKey.String(), string(list))
+	return err
+}

@@ -1,0 +1,120 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+)
+
+// metricsColumns are the columns of campaign_metrics in the order in which metricsArgs gives and scanMetrics takes them.
+// The first four name the run and never change.
+var metricsColumns = []string{
+	"run_key", "campaign_id", "run_id", "phase", "status", "source", "agents_total", "agents_successful", "agents_failed",
+	"agents_cancelled", "agents_running", "agents_missing", "agents_expected", "executions", "assets_generated",
+	"tokens_in", "tokens_out", "cost_usd", "cost_complete", "latency_avg_ms", "latency_p50_ms", "latency_p95_ms",
+	"latency_p99_ms", "latency_max_ms", "success_rate", "created_at", "finished_at", "updated_at", "version",
+}
+
+// selectMetrics begins every statement that reads records.
+var selectMetrics = "SELECT " + strings.Join(metricsColumns, ", ") + " FROM campaign_metrics "
+
+// upsertMetrics is the statement's head and tail around its rows. Commit has looked at the versions before.
+func upsertMetrics() (head, tail string) {
+	set := make([]string, 0, len(metricsColumns))
+	for _, column := range metricsColumns[4:] {
+		set = append(set, column+" = excluded."+column)
+	}
+	return "INSERT INTO campaign_metrics (" + strings.Join(metricsColumns, ", ") + ")",
+		"ON CONFLICT (run_key) DO UPDATE SET " + strings.Join(set, ", ")
+}
+
+// metricsArgs appends a value for each of metricsColumns.
+func metricsArgs(args []any, m *aggregate.Metrics, at time.Time) []any {
+	return append(args, m.RunKey.String(), m.CampaignID, m.RunID, m.Phase, string(m.Status), string(m.Source),
+		m.AgentsTotal, m.AgentsSuccessful, m.AgentsFailed, integer(m.AgentsCancelled), integer(m.AgentsRunning),
+		integer(m.AgentsMissing), integer(m.AgentsExpected), integer(m.Executions), m.AssetsGenerated, m.TokensIn,
+		m.TokensOut, m.CostUSD.String(), m.CostComplete, integer(m.LatencyAvgMs), integer(m.LatencyP50Ms),
+		integer(m.LatencyP95Ms), integer(m.LatencyP99Ms), integer(m.LatencyMaxMs), percent(m.SuccessRate),
+		timestamp(m.CreatedAt), optionalTimestamp(m.FinishedAt), timestamp(at), m.Version)
+}
+
+// scanMetrics reads one row of metricsColumns.
+func scanMetrics(rows *sql.Rows) (aggregate.Metrics, error) {
+	var (
+		m                    aggregate.Metrics
+		cost                 string
+		rate                 sql.NullFloat64
+		createdAt, updatedAt string
+		finishedAt           sql.NullString
+	)
+	err := rows.Scan(&m.RunKey, &m.CampaignID, &m.RunID, &m.Phase, &m.Status, &m.Source,
+		&m.AgentsTotal, &m.AgentsSuccessful, &m.AgentsFailed, &m.AgentsCancelled, &m.AgentsRunning,
+		&m.AgentsMissing, &m.AgentsExpected, &m.Executions, &m.AssetsGenerated, &m.TokensIn,
+		&m.TokensOut, &cost, &m.CostComplete, &m.LatencyAvgMs, &m.LatencyP50Ms,
+		&m.LatencyP95Ms, &m.LatencyP99Ms, &m.LatencyMaxMs, &rate,
+		&createdAt, &finishedAt, &updatedAt, &m.Version)
+	if err != nil {
+		return m, err
+	}
+	if rate.Valid {
+		hundredths := aggregate.Percent(math.Round(rate.Float64 * 100))
+		m.SuccessRate = &hundredths
+	}
+	if m.CostUSD, err = aggregate.ParseMoney(cost); err != nil {
+		return m, fmt.Errorf("read cost_usd: %w", err)
+	}
+	if m.CreatedAt, err = parseTimestamp(createdAt); err != nil {
+		return m, err
+	}
+	if m.UpdatedAt, err = parseTimestamp(updatedAt); err != nil {
+		return m, err
+	}
+	if finishedAt.Valid {
+		at, err := parseTimestamp(finishedAt.String)
+		if err != nil {
+			return m, err
+		}
+		m.FinishedAt = &at
+	}
+	return m, nil
+}
+
+// integer saves database/sql from looking through the pointer by reflection.
+func integer(n *int64) any {
+	if n == nil {
+		return nil
+	}
+	return *n
+}
+
+// percent is the double nearest to two decimals, which rounds back to the same hundredths.
+func percent(p *aggregate.Percent) any {
+	if p == nil {
+		return nil
+	}
+	return float64(*p) / 100
+}
+
+// timeLayout has a fixed width, so that times sort as text.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func timestamp(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+func optionalTimestamp(t *time.Time) any {
+	if t == nil {
+		return nil
+	}
+	return timestamp(*t)
+}
+
+func parseTimestamp(s string) (time.Time, error) {
+	t, err := time.Parse(timeLayout, s)
+	if err != nil {
+		return t, fmt.Errorf("read time: %w", err)
+	}
+	return t, nil
+}

@@ -1,0 +1,123 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// List returns records newest first.
+func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
+	var q conditions
+	q.equal("campaign_id", f.CampaignID)
+	q.equal("run_id", f.RunID)
+	q.equal("phase", f.Phase)
+	q.status(f)
+	if !f.Since.IsZero() {
+		q.add("created_at >= ?", timestamp(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q.add("created_at < ?", timestamp(f.Until))
+	}
+	if after != nil {
+		q.add("(created_at, run_key) < (?, ?)", timestamp(after.CreatedAt), after.RunKey.String())
+	}
+	list, err := s.records(ctx, q.where()+" ORDER BY created_at DESC, run_key DESC LIMIT ?", append(q.args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return list, nil
+}
+
+// conditions are joined by AND.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+func (q *conditions) add(term string, args ...any) {
+	q.terms = append(q.terms, term)
+	q.args = append(q.args, args...)
+}
+
+func (q *conditions) equal(column, value string) {
+	if value != "" {
+		q.add(column+" = ?", value)
+	}
+}
+
+// status tells running from stalled, of which the table knows nothing.
+func (q *conditions) status(f sinks.Filter) {
+	switch {
+	case f.Status == aggregate.Stalled && f.IdleSince.IsZero():
+		q.add("false")
+	case f.Status == aggregate.Stalled:
+		q.add("status = 'running' AND updated_at < ?", timestamp(f.IdleSince))
+	case f.Status == aggregate.Running && !f.IdleSince.IsZero():
+		q.add("status = 'running' AND updated_at >= ?", timestamp(f.IdleSince))
+	default:
+		q.equal("status", string(f.Status))
+	}
+}
+
+func (q *conditions) where() string {
+	if len(q.terms) == 0 {
+		return ""
+	}
+	return "WHERE " + strings.Join(q.terms, " AND ")
+}
+
+// Phases returns the records of a run, one for each of its phases.
+func (s *Store) Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error) {
+	list, err := s.records(ctx, "WHERE campaign_id = ? AND run_id = ? ORDER BY phase", campaignID, runID)
+	if err != nil {
+		return nil, fmt.Errorf("read phases: %w", err)
+	}
+	return list, nil
+}
+
+// Get returns the record of one run key.
+func (s *Store) Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error) {
+	list, err := s.records(ctx, "WHERE run_key = ?", run.String())
+	if err != nil {
+		return aggregate.Metrics{}, false, fmt.Errorf("read run: %w", err)
+	}
+	if len(list) == 0 {
+		return aggregate.Metrics{}, false, nil
+	}
+	return list[0], true, nil
+}
+
+// records reads the rows of campaign_metrics that the rest of the statement selects.
+func (s *Store) records(ctx context.Context, rest string, args ...any) ([]aggregate.Metrics, error) {
+	rows, err := s.reader.QueryContext(ctx, selectMetrics+rest, args...)
+	if err != nil {
+		return nil, classify(err)
+	}
+	defer rows.Close()
+	var list []aggregate.Metrics
+	for rows.Next() {
+		m, err := scanMetrics(rows)
+		if err != nil {
+			return nil, classify(err)
+		}
+		list = append(list, m)
+	}
+	return list, classify(rows.Err())
+}
+
+// CountDeadLetters counts the rows that name the run. Those beyond the limit are not among them.
+func (s *Store) CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error) {
+	var n int64
+	err := s.reader.QueryRowContext(ctx, "SELECT count(*) FROM dead_letters WHERE campaign_id = ? AND run_id = ?",
+		cleanText(campaignID), cleanText(runID)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count dead letters: %w", classify(err))
+	}
+	return n, nil
+}

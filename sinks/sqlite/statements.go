@@ -1,0 +1,94 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// statements are what Commit runs, prepared once on the writing connection.
+type statements struct {
+	position *sql.Stmt
+	advance  *sql.Stmt
+	versions *sql.Stmt
+	metrics  bulk
+	chunks   bulk
+	voided   *sql.Stmt
+	marks    *sql.Stmt
+
+	deadLetters  bulk
+	keptLetters  *sql.Stmt
+	countLetters *sql.Stmt
+}
+
+func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	for _, single := range []struct {
+		into  **sql.Stmt
+		query string
+	}{
+		{&s.position, newestPosition},
+		{&s.advance, advancePosition},
+		{&s.versions, storedVersions},
+		{&s.voided, insertVoided},
+		{&s.marks, upsertMarks},
+		{&s.keptLetters, keptDeadLetters},
+		{&s.countLetters, countDeadLetters},
+	} {
+		stmt, err := db.PrepareContext(ctx, single.query)
+		if err != nil {
+			return err
+		}
+		*single.into = stmt
+	}
+	head, tail := upsertMetrics()
+	if err := s.metrics.prepare(ctx, db, head, len(metricsColumns), tail); err != nil {
+		return err
+	}
+	if err := s.chunks.prepare(ctx, db, insertChunks, 3, ""); err != nil {
+		return err
+	}
+	return s.deadLetters.prepare(ctx, db, insertDeadLetters, 11, "")
+}
+
+// bulkRows is how many rows one statement inserts. More gain nothing (measured), fewer cost a call each.
+const bulkRows = 32
+
+// bulk inserts rows, many with each statement.
+type bulk struct {
+	many, one *sql.Stmt
+	width     int // values in a row
+}
+
+func (b *bulk) prepare(ctx context.Context, db *sql.DB, head string, width int, tail string) (err error) {
+	b.width = width
+	row := "(?" + strings.Repeat(", ?", width-1) + ")"
+	rows := row + strings.Repeat(", "+row, bulkRows-1)
+	if b.many, err = db.PrepareContext(ctx, head+" VALUES "+rows+" "+tail); err != nil {
+		return err
+	}
+	b.one, err = db.PrepareContext(ctx, head+" VALUES "+row+" "+tail)
+	return err
+}
+
+// insert inserts the rows whose values stand in args one after another.
+func (b *bulk) insert(ctx context.Context, tx *sql.Tx, args []any) error {
+	step := b.width * bulkRows
+	if len(args) >= step {
+		many := tx.StmtContext(ctx, b.many)
+		for ; len(args) >= step; args = args[step:] {
+			if _, err := many.ExecContext(ctx, args[:step]...); err != nil {
+				return err
+			}
+		}
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	one := tx.StmtContext(ctx, b.one)
+	for ; len(args) > 0; args = args[b.width:] {
+		if _, err := one.ExecContext(ctx, args[:b.width]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
