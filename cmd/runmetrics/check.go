@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// fault is one thing wrong with the configuration.
+type fault struct {
+	variable string // or the flag
+	problem  string // and what to do; never the value of a secret
+}
+
+// faults collects them: a person mends all at once, not one for each start.
+type faults struct {
+	list []fault
+}
+
+// add notes a fault, unless the variable has one: the second would only follow from the first.
+func (f *faults) add(variable, problem string) {
+	if slices.ContainsFunc(f.list, func(have fault) bool { return have.variable == variable }) {
+		return
+	}
+	f.list = append(f.list, fault{variable, problem})
+}
+
+// configError is all that is wrong with the configuration.
+type configError struct {
+	faults []fault
+}
+
+// Error has a line for each fault, sorted by variable.
+func (e *configError) Error() string {
+	var b strings.Builder
+	slices.SortStableFunc(e.faults, func(x, y fault) int { return strings.Compare(x.variable, y.variable) })
+	b.WriteString("the configuration has faults:")
+	for _, f := range e.faults {
+		fmt.Fprintf(&b, "\n  %s: %s", f.variable, f.problem)
+	}
+	return b.String()
+}
+
+func checkNATS(cfg *Config, f *faults) {
+	if cfg.NATSURL.IsSet() {
+		for server := range strings.SplitSeq(cfg.NATSURL.Reveal(), ",") {
+			// The parser's error quotes the URL, and with it a password.
+			u, err := url.Parse(strings.TrimSpace(server))
+			if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+				f.add("NATS_URL", "is not a list of URLs such as nats://host:4222 or tls://host:4222")
+			}
+		}
+	}
+	if cfg.NATSCreds != "" && cfg.NATSNKey.IsSet() {
+		f.add("NATS_CREDS", "is set, and so is NATS_NKEY; a user has one of them")
+	}
+	if (cfg.NATSCert == "") != (cfg.NATSKey == "") {
+		f.add("NATS_CERT", "and NATS_KEY go together; set both or none")
+	}
+	for variable, path := range map[string]string{"NATS_CREDS": cfg.NATSCreds, "NATS_CA": cfg.NATSCA,
+		"NATS_CERT": cfg.NATSCert, "NATS_KEY": cfg.NATSKey} {
+		checkFile(variable, path, f)
+	}
+	checkAddress("NATS_LISTEN", cfg.NATSListen, f)
+}
+
+// names are what JetStream allows and what needs no quoting anywhere.
+var (
+	streamName     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	deploymentName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+)
+
+func checkNames(cfg *Config, f *faults) {
+	for i, name := range cfg.Streams {
+		cfg.Streams[i] = strings.TrimSpace(name)
+		if !streamName.MatchString(cfg.Streams[i]) {
+			f.add("STREAMS", "must hold names of 1 to 64 letters, digits, _ and -, separated by commas")
+		}
+		if slices.Contains(cfg.Streams[:i], cfg.Streams[i]) {
+			f.add("STREAMS", "names "+cfg.Streams[i]+" twice; name each stream once")
+		}
+	}
+	if !deploymentName.MatchString(cfg.Deployment) {
+		f.add("DEPLOYMENT", fmt.Sprintf("%q is not a name of 1 to 32 letters, digits, _ and -", cfg.Deployment))
+	}
+}
+
+func checkStore(cfg *Config, f *faults) {
+	for variable, secret := range map[string]Secret{"DATABASE_URL": cfg.DatabaseURL, "DATABASE_URL_DIRECT": cfg.DatabaseURLDirect} {
+		if !secret.IsSet() {
+			continue
+		}
+		// Neither the URL nor the parser's error may be shown: a password with a slash in it ends up in the port.
+		u, err := url.Parse(secret.Reveal())
+		if err != nil || u.Hostname() == "" || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			f.add(variable, "is not a URL such as postgres://user:password@host/database; "+
+				"special characters of the password are written %XX")
+		}
+	}
+	if cfg.DatabaseURLDirect.IsSet() && !cfg.DatabaseURL.IsSet() {
+		f.add("DATABASE_URL_DIRECT", "is set without DATABASE_URL; set that too")
+	}
+}
+
+func checkAPI(cfg *Config, f *faults) {
+	checkAddress("HTTP_ADDR", cfg.HTTPAddr, f)
+	checkFile("API_KEYS_FILE", cfg.APIKeysFile, f)
+	if cfg.RunIdleTimeout <= 0 {
+		f.add("RUN_IDLE_TIMEOUT", "must be longer than nothing; write a time such as 30m")
+	}
+	if cfg.DeadLetterLimit < 1 {
+		f.add("DEADLETTER_LIMIT", "must be at least 1")
+	}
+	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
+		f.add("LOG_FORMAT", fmt.Sprintf("%q is not text or json", cfg.LogFormat))
+	}
+}
+
+// checkDataverse refuses what would look as if rows were copied: silence would be taken for success.
+func checkDataverse(vars map[string]string, cfg *Config, f *faults) {
+	const problem = "this version has no Dataverse copy yet; unset it, or set USE_DATAVERSE=false to keep the settings"
+	if cfg.UseDataverse != nil {
+		if *cfg.UseDataverse {
+			f.add("USE_DATAVERSE", "this version has no Dataverse copy yet; set it to false")
+		}
+		return
+	}
+	for variable := range vars {
+		if strings.HasPrefix(variable, "DATAVERSE_") {
+			f.add(variable, problem)
+		}
+	}
+}
+
+// checkAddress wants host:port, where the port is a number and 0 means any free one.
+func checkAddress(variable, address string, f *faults) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		f.add(variable, fmt.Sprintf("%q is not host:port; write it like 127.0.0.1:8080", address))
+	}
+}
+
+func checkFile(variable, path string, f *faults) {
+	if path == "" {
+		return
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		f.add(variable, fileProblem(err, "cannot be read"))
+		return
+	}
+	file.Close()
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+)
+
+// Config is what the environment says, checked as a whole before anything is started. The tags are the one list of
+// variables: env and envDefault are read by the parser, want completes the sentence "… is not …", help is printed by
+// `runmetrics --help`.
+type Config struct {
+	NATSURL    Secret     `env:"NATS_URL" help:"NATS servers, comma separated; unset: run and dev embed one, the others use NATS_LISTEN"`
+	NATSCreds  string     `env:"NATS_CREDS" help:"credentials file of the NATS user"`
+	NATSNKey   Secret     `env:"NATS_NKEY" help:"nkey seed of the NATS user"`
+	NATSCA     string     `env:"NATS_CA" help:"file of certificate authorities for NATS over TLS"`
+	NATSCert   string     `env:"NATS_CERT" help:"client certificate file for NATS, with NATS_KEY"`
+	NATSKey    string     `env:"NATS_KEY" help:"client key file for NATS, with NATS_CERT"`
+	NATSListen string     `env:"NATS_LISTEN" envDefault:"127.0.0.1:4222" help:"where the embedded NATS server listens"`
+	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; default always, in dev 2s"`
+
+	Streams    []string `env:"STREAMS" envDefault:"RUN_EVENTS" help:"streams to read, comma separated"`
+	Deployment string   `env:"DEPLOYMENT" envDefault:"main" help:"name of this deployment, part of the consumer's name"`
+
+	DatabaseURL       Secret `env:"DATABASE_URL" help:"postgres://user:password@host/database; unset: SQLite in DATA_DIR"`
+	DatabaseURLDirect Secret `env:"DATABASE_URL_DIRECT" help:"the same database without a pooler between, for setup; default DATABASE_URL"`
+	DataDir           string `env:"DATA_DIR" envDefault:"./data" help:"directory of everything embedded"`
+
+	HTTPAddr        string        `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API listens"`
+	APIKeysFile     string        `env:"API_KEYS_FILE" help:"file of API keys, made by runmetrics keys new"`
+	RunIdleTimeout  time.Duration `env:"RUN_IDLE_TIMEOUT" envDefault:"30m" want:"a time such as 30m" help:"a run without news for this long is shown as stalled"`
+	DeadLetterLimit int64         `env:"DEADLETTER_LIMIT" envDefault:"100000" want:"a number such as 100000" help:"dead letters kept for each stream and reason; beyond it they are counted"`
+
+	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
+	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
+
+	UseDataverse *bool `env:"USE_DATAVERSE" want:"true or false" help:"must not be true: this version has no Dataverse copy"`
+}
+
+// SyncEvery is how often the embedded server syncs what it wrote; SyncAlways is every write.
+type SyncEvery time.Duration
+
+// SyncAlways syncs each message before it is acknowledged.
+const SyncAlways SyncEvery = 0
+
+// UnmarshalText reads "always" or a positive duration.
+func (s *SyncEvery) UnmarshalText(b []byte) error {
+	if string(b) == "always" {
+		*s = SyncAlways
+		return nil
+	}
+	d, err := time.ParseDuration(string(b))
+	if err != nil || d <= 0 {
+		return errors.New("must be always or a positive duration")
+	}
+	*s = SyncEvery(d)
+	return nil
+}
+
+// sync is what NATS_SYNC says, or absent.
+func (c *Config) sync(absent SyncEvery) SyncEvery {
+	if c.NATSSync == nil {
+		return absent
+	}
+	return *c.NATSSync
+}
+
+// natsURL is where commands that embed nothing connect.
+func (c *Config) natsURL() Secret {
+	if c.NATSURL.IsSet() {
+		return c.NATSURL
+	}
+	return NewSecret("nats://" + c.NATSListen)
+}
+
+// directURL is where migrations connect.
+func (c *Config) directURL() Secret {
+	if c.DatabaseURLDirect.IsSet() {
+		return c.DatabaseURLDirect
+	}
+	return c.DatabaseURL
+}
+
+// check looks for faults of one kind.
+type check func(cfg *Config, f *faults)
+
+// loadConfig reads the environment, and envFile below it where one is named. All faults are reported at once, as a
+// *configError; more are the checks of the command that asks.
+func loadConfig(environ map[string]string, envFile string, more ...check) (*Config, error) {
+	f := new(faults)
+	vars := f.merge(environ, envFile)
+	f.readSecretFiles(vars)
+	cfg := new(Config)
+	f.parse(cfg, vars)
+	if dir, err := filepath.Abs(cfg.DataDir); err == nil {
+		cfg.DataDir = dir // messages about it are read elsewhere
+	}
+	checkDataverse(vars, cfg, f)
+	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI}, more...) {
+		check(cfg, f)
+	}
+	if len(f.list) > 0 {
+		return nil, &configError{faults: f.list}
+	}
+	return cfg, nil
+}
+
+// merge lays the environment over the file. A variable that is set but empty counts as unset, and whoever sets X decides
+// about X_FILE too.
+func (f *faults) merge(environ map[string]string, envFile string) map[string]string {
+	vars := maps.Clone(environ)
+	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
+	if envFile == "" {
+		return vars
+	}
+	lower, err := godotenv.Read(envFile)
+	if err != nil {
+		// The parser's error quotes the file, secrets and all.
+		f.add("--env-file", envFile+" "+fileProblem(err, "must hold lines of NAME=value"))
+		return vars
+	}
+	for name, value := range lower {
+		twin, isFile := strings.CutSuffix(name, "_FILE")
+		if !isFile {
+			twin = name + "_FILE"
+		}
+		if value != "" && environ[name] == "" && environ[twin] == "" {
+			vars[name] = value
+		}
+	}
+	return vars
+}
+
+// readSecretFiles replaces each X_FILE of a secret X by X with the file's content.
+func (f *faults) readSecretFiles(vars map[string]string) {
+	for field := range fields() {
+		name := field.Tag.Get("env")
+		path, given := vars[name+"_FILE"]
+		if field.Type != reflect.TypeFor[Secret]() || !given {
+			continue
+		}
+		if vars[name] != "" {
+			f.add(name, "is set, and so is "+name+"_FILE; keep one of them")
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.add(name+"_FILE", fileProblem(err, "cannot be read"))
+			continue
+		}
+		if vars[name] = strings.TrimRight(string(text), "\r\n"); vars[name] == "" {
+			f.add(name+"_FILE", "names an empty file; write the secret into it")
+		}
+	}
+}
+
+// parse fills cfg. The parser names struct fields and quotes values; here variables are named, and no secret has a type
+// that can fail.
+func (f *faults) parse(cfg *Config, vars map[string]string) {
+	var all env.AggregateError
+	if !errors.As(env.ParseWithOptions(cfg, env.Options{Environment: vars}), &all) {
+		return
+	}
+	for _, err := range all.Errors {
+		var bad env.ParseError
+		if !errors.As(err, &bad) {
+			f.add("environment", err.Error())
+			continue
+		}
+		field, _ := reflect.TypeFor[Config]().FieldByName(bad.Name)
+		name := field.Tag.Get("env")
+		f.add(name, fmt.Sprintf("%q is not %s", vars[name], field.Tag.Get("want")))
+	}
+}
+
+// fields walks the variables in the order of Config.
+func fields() func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range reflect.TypeFor[Config]().NumField() {
+			if !yield(reflect.TypeFor[Config]().Field(i)) {
+				return
+			}
+		}
+	}
+}
+
+// environmentHelp is the table of variables that --help shows.
+func environmentHelp() string {
+	var b strings.Builder
+	for field := range fields() {
+		name := field.Tag.Get("env")
+		if field.Type == reflect.TypeFor[Secret]() {
+			name += "[_FILE]"
+		}
+		fmt.Fprintf(&b, "  %-27s %s", name, field.Tag.Get("help"))
+		if preset := field.Tag.Get("envDefault"); preset != "" {
+			fmt.Fprintf(&b, " (%s)", preset)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// fileProblem says why a file is of no use. Errors of the file system carry a path and a reason; any other may quote the
+// content, so otherwise is said instead.
+func fileProblem(err error, otherwise string) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Sprintf("cannot be read: %v; name a readable file", path.Err)
+	}
+	return otherwise
+}

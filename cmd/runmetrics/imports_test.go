@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/apexsalesai/runmetrics"
+
+// importRule says what a package may import besides the standard library.
+type importRule struct {
+	pkg     string            // of this module, relative to it
+	project []string          // of this module, relative
+	modules map[string]string // from elsewhere, with the reason
+}
+
+// importRules keep imports pointing down: cmd → {query, consumer, sinks/*} → sinks → aggregate → events. Siblings do not
+// know each other.
+var importRules = []importRule{
+	{"events", nil, map[string]string{
+		"github.com/go-json-experiment/json": "strict decoding without floats, the standard library's from Go 1.27 on",
+		"github.com/google/uuid":             "run keys are UUIDv5",
+	}},
+	{"aggregate", []string{"events"}, map[string]string{
+		"github.com/google/uuid": "runs are known by their keys",
+	}},
+	{"sinks", []string{"aggregate", "events"}, map[string]string{
+		"github.com/go-json-experiment/json": "stored events are JSON arrays",
+		"github.com/google/uuid":             "runs are known by their keys",
+	}},
+	{"sinks/sinktest", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/google/uuid":  "runs are known by their keys",
+		"github.com/jackc/pgx/v5": "it starts a real Postgres and looks whether that is up",
+	}},
+	{"sinks/postgres", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/jackc/pgx/v5":     "the driver; pipelines make a commit one round trip",
+		"github.com/pressly/goose/v3": "migrations, with a lock that holds through a pooler",
+		"github.com/google/uuid":      "runs are known by their keys",
+	}},
+	{"sinks/sqlite", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"modernc.org/sqlite":          "the driver, without C",
+		"github.com/pressly/goose/v3": "migrations, the same tool as for Postgres",
+		"github.com/google/uuid":      "runs are known by their keys",
+	}},
+	{"consumer", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/nats-io/nats.go": "it reads JetStream",
+		"github.com/google/uuid":     "runs are known by their keys",
+	}},
+	{"query", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
+		"github.com/google/uuid":           "runs are known by their keys",
+	}},
+	{"cmd/runmetrics", []string{"query", "consumer", "sinks", "sinks/postgres", "sinks/sqlite", "aggregate", "events"}, map[string]string{
+		"github.com/caarlos0/env/v11":       "the environment as a struct",
+		"github.com/joho/godotenv":          "--env-file",
+		"github.com/spf13/cobra":            "subcommands, their help and completion",
+		"github.com/nats-io/nats.go":        "it wires connections",
+		"github.com/nats-io/nats-server/v2": "the embedded broker",
+		"github.com/nats-io/nkeys":          "NATS_NKEY is a seed",
+		"github.com/schollz/progressbar/v3": "progress of publish on a terminal",
+		"golang.org/x/term":                 "is stderr a terminal",
+		"golang.org/x/sync":                 "one group for all that runs",
+		"github.com/google/uuid":            "ids of sample and generated events",
+	}},
+}
+
+// testModules may be used by the tests of any package.
+var testModules = map[string]string{
+	"pgregory.net/rapid":                 "random histories with shrinking",
+	"go.uber.org/goleak":                 "goroutines that outlive their test",
+	"github.com/nats-io/nats.go":         "tests publish as agents do",
+	"github.com/nats-io/nats-server/v2":  "tests run a real broker",
+	"github.com/jackc/pgx/v5":            "tests look into a real Postgres",
+	"modernc.org/sqlite":                 "tests look into a real file",
+	"github.com/go-json-experiment/json": "tests read what was written",
+	"github.com/google/uuid":             "tests make keys",
+	"golang.org/x/sync":                  "groups of goroutines with one error",
+}
+
+// listedPackage is what go list says of a package.
+type listedPackage struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+func TestImportsPointDown(t *testing.T) {
+	t.Parallel()
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		rule, found := ruleOf(name)
+		if !found {
+			t.Errorf("%s: no rule says what it may import; add one", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if problem := rule.judge(imported, rule.modules); problem != "" {
+				t.Errorf("%s → %s: %s", name, imported, problem)
+			}
+			if imported == "testing" && name != "sinks/sinktest" {
+				t.Errorf("%s → testing: only sinks/sinktest is made of tests", name)
+			}
+		}
+		allowed := maps.Clone(testModules)
+		maps.Copy(allowed, rule.modules)
+		for _, imported := range slices.Concat(p.TestImports, p.XTestImports) {
+			if imported == p.ImportPath || imported == module+"/sinks/sinktest" || storeForTests(name, imported) {
+				continue
+			}
+			if problem := rule.judge(imported, allowed); problem != "" {
+				t.Errorf("tests of %s → %s: %s", name, imported, problem)
+			}
+		}
+	}
+}
+
+// storeForTests lets tests of what stands on a store use a real one.
+func storeForTests(name, imported string) bool {
+	return (name == "consumer" || name == "query") &&
+		(imported == module+"/sinks/sqlite" || imported == module+"/sinks/postgres")
+}
+
+func ruleOf(name string) (importRule, bool) {
+	i := slices.IndexFunc(importRules, func(r importRule) bool { return r.pkg == name })
+	if i < 0 {
+		return importRule{}, false
+	}
+	return importRules[i], true
+}
+
+// judge says what is wrong with an import, or nothing.
+func (r importRule) judge(imported string, modules map[string]string) string {
+	if inside, own := strings.CutPrefix(imported, module+"/"); own {
+		if slices.Contains(r.project, inside) {
+			return ""
+		}
+		return "imports point down, to: " + strings.Join(r.project, " ")
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if !strings.Contains(first, ".") {
+		return "" // the standard library
+	}
+	for allowed := range modules {
+		if imported == allowed || strings.HasPrefix(imported, allowed+"/") {
+			return ""
+		}
+	}
+	return "this dependency has no reason here"
+}
+
+func TestImportRulesRefuseSiblingsAndStrangers(t *testing.T) {
+	t.Parallel()
+	rule, _ := ruleOf("consumer")
+	for imported, allowed := range map[string]bool{
+		module + "/sinks":                  true,
+		module + "/query":                  false,
+		module + "/sinks/postgres":         false,
+		module + "/cmd/runmetrics":         false,
+		"github.com/nats-io/nats.go":       true,
+		"github.com/nats-io/nats.gopher":   false,
+		"github.com/nats-io/nats.go/jetst": true,
+		"github.com/jackc/pgx/v5":          false,
+		"encoding/json":                    true,
+	} {
+		if problem := rule.judge(imported, rule.modules); (problem == "") != allowed {
+			t.Errorf("consumer → %s: %q, want allowed %t", imported, problem, allowed)
+		}
+	}
+}
+
+func listPackages(t *testing.T) []listedPackage {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
+	var faults bytes.Buffer
+	list.Stderr = &faults
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, faults.String())
+	}
+	var packages []listedPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+	if len(packages) < 5 {
+		t.Fatalf("go list found %d packages", len(packages))
+	}
+	return packages
+}

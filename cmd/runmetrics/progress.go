@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progressEvery is how often progress is told in a log. A terminal gets a bar that moves.
+const progressEvery = 5 * time.Second
+
+// progress shows how far publishing is: on a terminal as a bar, else as lines of the log.
+type progress struct {
+	stderr io.Writer
+	total  int // 0 where nobody knows it
+	tally  *tally
+	stop   chan struct{}
+	done   chan struct{}
+
+	mu  sync.Mutex               // the terminal has one writer at a time
+	bar *progressbar.ProgressBar // nil without a terminal
+}
+
+// startProgress begins to show the tally.
+func startProgress(stderr io.Writer, log *slog.Logger, total int, t *tally) *progress {
+	p := &progress{stderr: stderr, total: total, tally: t, stop: make(chan struct{}), done: make(chan struct{})}
+	if file, ok := stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		p.bar = newBar(stderr, total)
+		go p.every(100*time.Millisecond, p.draw)
+		return p
+	}
+	last, began := int64(0), time.Now()
+	go p.every(progressEvery, func() {
+		n := t.acknowledged()
+		log.Info("publishing", "acknowledged", n, "total", total, "per_second", (n-last)/int64(progressEvery/time.Second),
+			"elapsed", time.Since(began).Round(time.Second))
+		last = n
+	})
+	return p
+}
+
+func newBar(w io.Writer, total int) *progressbar.ProgressBar {
+	if total == 0 {
+		total = -1 // a spinner
+	}
+	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("publishing"),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // or the bar would draw by itself, for ever
+}
+
+func (p *progress) every(interval time.Duration, show func()) {
+	defer close(p.done)
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-ticker.C:
+			show()
+		}
+	}
+}
+
+func (p *progress) draw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.bar.Set64(p.tally.acknowledged()) // a terminal that is gone is no fault of publishing
+}
+
+// Printf writes to stderr without a torn bar.
+func (p *progress) Printf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.stderr, format, args...)
+}
+
+// Stop shows nothing more and takes the bar away.
+func (p *progress) Stop() {
+	close(p.stop)
+	<-p.done
+	p.Printf("")
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/apexsalesai/runmetrics/events"
+)
+
+func (a *app) publish() *cobra.Command {
+	p := &publishing{app: a}
+	cmd := &cobra.Command{
+		Use:   "publish [FILE|-]",
+		Short: "Publish events from a file, or generated ones",
+		Long: `publish sends events to the stream at NATS_URL (default: NATS_LISTEN on this machine).
+
+From a file, or from stdin where it is -, it takes one event in JSON a line. Each is checked first; a bad one is
+named with its line and every fault, and the others are sent. Publishing a file again changes nothing: events are
+known by their ids.
+
+With --generate it makes events instead: runs of agents with retries, failures, latencies and costs. The same flags
+make the same events, whenever and wherever, so this may be repeated and interrupted, too.
+
+On Ctrl-C it waits for what is under way and says how many events the stream has.`,
+		Example: `  runmetrics publish events.ndjson
+  cat events.ndjson | runmetrics publish -
+  runmetrics publish --generate 10000
+  runmetrics publish --generate 1000000 --runs 20 --agents 500 --rate 1000 --duplicates 5 --seed 7`,
+		Args: func(_ *cobra.Command, args []string) error { return p.checkArgs(args) },
+		RunE: a.enter(p.run),
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&p.generate, "generate", 0, "make this `number` of events instead of reading a file")
+	flags.Float64Var(&p.rate, "rate", 0, "events per second; 0 is as fast as the stream takes them")
+	flags.IntVar(&p.load.Runs, "runs", 10, "generated runs under way at once")
+	flags.IntVar(&p.load.Agents, "agents", 100, "agents of each generated run")
+	flags.Uint64Var(&p.load.Seed, "seed", 1, "other seeds make other events")
+	flags.IntVar(&p.load.Duplicates, "duplicates", 0, "`percent` of the generated events that are sent twice")
+	return cmd
+}
+
+// publishing is one run of the command.
+type publishing struct {
+	app      *app
+	generate int
+	rate     float64
+	load     load
+
+	publisher *publisher
+	progress  *progress
+	began     time.Time
+	sent      int64 // events given to the publisher
+	refused   int64 // lines that are no event
+}
+
+func (p *publishing) checkArgs(args []string) error {
+	switch {
+	case p.generate < 0 || p.rate < 0:
+		return errors.New("--generate and --rate must not be negative")
+	case p.load.Runs < 1 || p.load.Agents < 1 || p.load.Agents > 1_000_000:
+		return errors.New("--runs must be at least 1, --agents from 1 to 1000000")
+	case p.load.Duplicates < 0 || p.load.Duplicates > 100:
+		return errors.New("--duplicates is a percentage, 0 to 100")
+	case p.generate > 0 && len(args) > 0:
+		return errors.New("give a file or --generate, not both")
+	case p.generate == 0 && len(args) != 1:
+		return errors.New("give one file, - for stdin, or --generate")
+	}
+	return nil
+}
+
+func (p *publishing) run(ctx context.Context, args []string) error {
+	cfg, log, err := p.app.open()
+	if err != nil {
+		return err
+	}
+	send := p.sendGenerated
+	total := 0
+	if p.generate > 0 {
+		total = p.load.Len(p.generate)
+	} else {
+		file, err := p.open(args[0])
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		send = func(ctx context.Context) error { return p.sendLines(ctx, file) }
+	}
+	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish"}, log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if p.publisher, err = newPublisher(conn); err != nil {
+		return err
+	}
+	p.began = time.Now()
+	p.progress = startProgress(p.app.stderr, log, total, &p.publisher.tally)
+	err = send(ctx)
+	if flushed := p.publisher.Flush(ctx); err == nil {
+		err = flushed
+	}
+	p.progress.Stop()
+	return p.finish(ctx, err)
+}
+
+func (p *publishing) open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(p.app.stdin), nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return file, nil
+}
+
+// sendGenerated sends the load. A repetition has a message id of its own, or JetStream would drop it and no store would
+// ever see one.
+func (p *publishing) sendGenerated(ctx context.Context) error {
+	for e, again := range p.load.All(p.generate) {
+		id := events.MessageID(&e)
+		if again {
+			id += "/again"
+		}
+		if err := p.send(ctx, &e, events.Encode(&e), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendLines sends the good lines as they stand.
+func (p *publishing) sendLines(ctx context.Context, file io.Reader) error {
+	for line, err := range readLines(file) {
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		e, rejected := events.Decode(events.Message{Data: line.text, Time: time.Now()})
+		if rejected != nil {
+			p.refused++
+			p.progress.Printf("line %d: %v\n", line.number, rejected)
+			continue
+		}
+		if err := p.send(ctx, &e, line.text, events.MessageID(&e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send gives an event to the publisher when its time has come.
+func (p *publishing) send(ctx context.Context, e *events.Event, data []byte, id string) error {
+	if err := p.pace(ctx); err != nil {
+		return err
+	}
+	if err := p.publisher.Publish(ctx, eventMessage(e, data, id)); err != nil {
+		return err
+	}
+	p.sent++
+	return nil
+}
+
+// pace holds the rate over the whole run: after a stall it catches up.
+func (p *publishing) pace(ctx context.Context) error {
+	if p.rate == 0 {
+		return nil
+	}
+	due := p.began.Add(time.Duration(float64(p.sent) / p.rate * float64(time.Second)))
+	// Timers are coarse; what is due within a millisecond goes now.
+	if ahead := time.Until(due); ahead > time.Millisecond {
+		select {
+		case <-time.After(ahead):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// finish prints the summary and says how it went.
+func (p *publishing) finish(ctx context.Context, err error) error {
+	t := &p.publisher.tally
+	seconds := time.Since(p.began).Seconds()
+	fmt.Fprintf(p.app.stdout, "published %d, duplicates %d, refused %d, %.1f s, %.0f/s\n",
+		t.stored.Load(), t.duplicates.Load(), p.refused, seconds, float64(t.acknowledged())/seconds)
+	unknown := p.sent - t.acknowledged()
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(p.app.stderr, "runmetrics: interrupted: the stream has %d of the %d events sent\n", t.acknowledged(), p.sent)
+		return errLeftovers
+	case err != nil:
+		return fmt.Errorf("%w (%d events sent before are not acknowledged)", err, unknown)
+	case p.refused > 0:
+		return errLeftovers
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/query"
+)
+
+// serving is how a service is to run.
+type serving struct {
+	sync     SyncEvery // of the embedded broker, where NATS_SYNC does not say
+	insecure bool      // other machines may reach listeners that nothing guards
+
+	keys *query.Keys // set by check
+}
+
+// check completes the configuration of a service: who can reach it, and with which keys.
+func (s *serving) check(cfg *Config, f *faults) {
+	if cfg.APIKeysFile != "" {
+		keys, err := readKeys(cfg.APIKeysFile)
+		if err != nil {
+			f.add("API_KEYS_FILE", err.Error())
+		}
+		s.keys = keys
+	}
+	if err := query.CheckListen(cfg.HTTPAddr, cfg.APIKeysFile != "", s.insecure); err != nil {
+		f.add("HTTP_ADDR", err.Error())
+	}
+	if cfg.NATSURL.IsSet() {
+		return
+	}
+	if !s.insecure && !query.IsLoopback(cfg.NATSListen) {
+		f.add("NATS_LISTEN", fmt.Sprintf("%q can be reached from other machines, and the embedded server has no users: "+
+			"use a loopback address, set NATS_URL to a server of its own, or give --insecure if something else guards it", cfg.NATSListen))
+	}
+	if len(cfg.Streams) > 1 {
+		f.add("STREAMS", "must be one stream with the embedded server; set NATS_URL to a server that maps subjects to partitions")
+	}
+}
+
+// window makes the HTTP API. Its funcs end with the context.
+func (s *service) window(ctx context.Context) (http.Handler, error) {
+	return query.New(query.Config{
+		Reader:      s.store,
+		Publish:     s.publish,
+		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
+		State:       func() query.State { return s.state(ctx) },
+		Keys:        s.keys,
+		Loopback:    query.IsLoopback(s.cfg.HTTPAddr),
+		IdleTimeout: s.cfg.RunIdleTimeout,
+		Log:         s.log,
+		Version:     version(),
+	})
+}
+
+func (s *service) publish(ctx context.Context, e *events.Event) (query.Receipt, error) {
+	ack, err := s.js.PublishMsg(ctx, eventMessage(e, events.Encode(e), events.MessageID(e)))
+	if err != nil {
+		return query.Receipt{}, fmt.Errorf("publish event: %w", err)
+	}
+	return query.Receipt{Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil
+}
+
+// committed waits for the announcement of a commit, unless a reader of this process is past it already. It stops waiting
+// when the service stops: 202 is as true, and the drain has ten seconds.
+func (s *service) committed(running, wait context.Context, r query.Receipt) error {
+	for _, reader := range s.readers {
+		if status := reader.Status(); status.Stream == r.Stream && status.Position.Sequence >= r.Sequence {
+			return nil
+		}
+	}
+	wait, cancel := context.WithCancel(wait)
+	defer cancel()
+	defer context.AfterFunc(running, cancel)()
+	return s.watch.Wait(wait, r.Stream, r.Sequence)
+}
+
+// severity orders states: the service is in the first of these that any of its parts is in.
+var severity = []string{query.StateBlocked, query.StateDegraded, query.StateStarting, query.StateActive, query.StateStandby}
+
+func (s *service) state(ctx context.Context) query.State {
+	var state query.State
+	if !s.conn.IsConnected() {
+		state.State = query.StateDegraded
+		state.Reasons = append(state.Reasons, "NATS is away")
+	}
+	for _, reader := range s.readers {
+		status := reader.Status()
+		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,
+			Position: status.Position.Sequence, LastSequence: status.LastSequence}
+		for _, reason := range []string{status.Reason, status.Note} {
+			if reason != "" {
+				of.Reasons = append(of.Reasons, reason)
+				state.Reasons = append(state.Reasons, reason)
+			}
+		}
+		state.Streams = append(state.Streams, of)
+		if state.State == "" || slices.Index(severity, of.State) < slices.Index(severity, state.State) {
+			state.State = of.State
+		}
+	}
+	if ctx.Err() != nil {
+		state.State = query.StateStopping
+	}
+	return state
+}
+
+// apiURL is where the API answers.
+func (s *service) apiURL() string { return "http://" + s.listener.Addr().String() }
+
+// natsURL is where agents publish, without passwords.
+func (s *service) natsURL() string {
+	if s.broker != nil {
+		return s.broker.URL()
+	}
+	return hosts(s.cfg.NATSURL)
+}
+
+// readKeys reads the file of API keys.
+func readKeys(path string) (*query.Keys, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New(fileProblem(err, "cannot be read"))
+	}
+	defer file.Close()
+	keys, err := query.ParseKeys(file)
+	if err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return keys, nil
+}

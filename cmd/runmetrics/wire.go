@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/query"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// service is everything that run and dev hold together:
+//
+//	agents ──▶ broker (embedded) or NATS_URL ◀───────────── publish ──────────────┐
+//	              │ conn                                                          │
+//	              ├──▶ reader, one for each of STREAMS ──commit──▶ store          │
+//	              │        │                                        │             │
+//	              │        └─ announce ─▶ changed ─▶ watch          │ read        │
+//	              │                                   │             ▼             │
+//	              └── status ──▶ state                └─ committed ─▶ window ─────┘
+//	                               │                                ▲ │
+//	                               └──────── /readyz ───────────────┘ └──▶ clients
+//
+// It is opened from the ground up, lock, listener, broker, connection, store, readers, and closed the other way round.
+// What is down when it starts is waited for, except what only a person can mend.
+type service struct {
+	cfg *Config
+	log *slog.Logger
+
+	lock     *dirLock // nil where nothing is embedded
+	listener net.Listener
+	broker   *broker // nil with NATS_URL
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	store    sinks.Store
+	watch    *consumer.Watch
+	readers  []*consumer.Reader
+	keys     *query.Keys
+
+	refused chan error // a server that will not do, found while running
+}
+
+// openService opens everything. After an error nothing is left open.
+func openService(ctx context.Context, cfg *Config, how serving, log *slog.Logger) (_ *service, err error) {
+	s := &service{cfg: cfg, log: log, keys: how.keys, refused: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	steps := []func(context.Context) error{
+		s.takeDir,
+		s.listen,
+		func(context.Context) error { return s.openNATS(how.sync) },
+		s.openStore,
+		s.prepareEmbedded,
+		s.openReaders,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *service) takeDir(context.Context) error {
+	if s.cfg.NATSURL.IsSet() && s.cfg.DatabaseURL.IsSet() {
+		return nil
+	}
+	var err error
+	s.lock, err = lockDir(s.cfg.DataDir)
+	return err
+}
+
+func (s *service) listen(ctx context.Context) error {
+	var err error
+	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.HTTPAddr); err != nil {
+		return fmt.Errorf("open the API: %w; set HTTP_ADDR to a free address", err)
+	}
+	return nil
+}
+
+func (s *service) openNATS(every SyncEvery) error {
+	c := connection{URL: s.cfg.NATSURL, Role: "service", Persistent: true, Refused: func(err error) {
+		select {
+		case s.refused <- err:
+		default: // one is enough
+		}
+	}}
+	var err error
+	if !s.cfg.NATSURL.IsSet() {
+		if s.broker, err = startBroker(s.cfg, s.cfg.sync(every), s.log); err != nil {
+			return err
+		}
+		c.Embedded = s.broker
+	}
+	if s.conn, err = connectNATS(s.cfg, c, s.log); err != nil {
+		return err
+	}
+	if s.js, err = jetstream.New(s.conn); err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	return nil
+}
+
+func (s *service) openStore(ctx context.Context) error {
+	var err error
+	s.store, err = openStore(ctx, s.cfg, s.log)
+	return err
+}
+
+// prepareEmbedded makes the stream of the embedded broker. Where the store is embedded too, the two cannot belong to
+// others: a consumer that carries another fingerprint knew a database that was moved or removed.
+func (s *service) prepareEmbedded(ctx context.Context) error {
+	if s.broker == nil {
+		return nil
+	}
+	for _, name := range s.cfg.Streams {
+		plan, err := planStream(ctx, s.js, name, subjectsOf(name, s.cfg.Streams), 0, defaultMaxBytes(s.cfg.DataDir))
+		if err != nil {
+			return err
+		}
+		if plan.needed() {
+			if err := plan.apply(ctx); err != nil {
+				return fmt.Errorf("prepare stream %s: %w", name, err)
+			}
+		}
+		if s.cfg.DatabaseURL.IsSet() {
+			continue
+		}
+		database, err := s.store.Identity(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := consumer.EnsureConsumer(ctx, s.js, name, s.cfg.Deployment, database, consumer.DefaultPinnedTTL, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *service) openReaders(context.Context) error {
+	var err error
+	if s.watch, err = consumer.NewWatch(s.conn, s.cfg.Deployment); err != nil {
+		return err
+	}
+	for _, stream := range s.cfg.Streams {
+		r, err := consumer.New(consumer.Config{Conn: s.conn, JetStream: s.js, Stream: stream,
+			Deployment: s.cfg.Deployment, Ledger: s.store, Log: s.log})
+		if err != nil {
+			return err
+		}
+		s.readers = append(s.readers, r)
+	}
+	return nil
+}
+
+// run serves until the context ends or something fails for good; more runs beside it. HTTP ends first, so that requests
+// under way still get their commits; then the readers commit what they have folded.
+func (s *service) run(ctx context.Context, more ...func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	handler, err := s.window(ctx)
+	if err != nil {
+		return err
+	}
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopReading()
+		return query.Serve(ctx, s.listener, handler, s.log)
+	})
+	for _, r := range s.readers {
+		group.Go(func() error { return r.Run(reading) })
+	}
+	group.Go(func() error {
+		select {
+		case err := <-s.refused:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	for _, f := range more {
+		group.Go(func() error { return f(ctx) })
+	}
+	s.log.Info("running", "api", s.apiURL(), "nats", s.natsURL(), "streams", s.cfg.Streams, "deployment", s.cfg.Deployment)
+	return group.Wait()
+}
+
+// flushTime is what closing waits for the broker to take the last announcements.
+const flushTime = time.Second
+
+// close closes what is open, in reverse order, and logs what fails: there is nobody left to act on it.
+func (s *service) close() {
+	var errs []error
+	if s.watch != nil && s.conn.IsConnected() {
+		errs = append(errs, s.watch.Close())
+	}
+	if s.conn != nil {
+		_ = s.conn.FlushTimeout(flushTime) // the last announcements; without a connection they are lost, which is harmless
+		s.conn.Close()
+	}
+	if s.broker != nil {
+		s.broker.Stop()
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.listener != nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Release())
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Warn("closing", "error", err)
+	}
+}
