@@ -46,6 +46,7 @@ func TestListingNamesEveryBadParameter(t *testing.T) {
 		"until=2026-01-01T00:00:00,5Z":    {"query.until"},
 		"campaignId=" + long:              {"query.campaignId"},
 		"runId=a%00b":                     {"query.runId"},
+		"phase=" + strings.Repeat("🚀", 9): {"query.phase"}, // 18 code units
 		"phase=%FF":                       {"query.phase"},
 		"status=running&status=failed":    {"query.status"},
 		"cursor=nonsense":                 {"query.cursor"},

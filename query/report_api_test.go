@@ -99,6 +99,7 @@ func TestReportRepeatedWithItsKeyIsCountedOnce(t *testing.T) {
 	if stored := w.storedIDs(events.Key{CampaignID: "api-test-001", RunID: "api-run-001", Phase: "2-3"}); len(stored) != 1 || stored[0] != "key-1" {
 		t.Errorf("stored ids %q", stored)
 	}
+	w.wantProblem(http.StatusBadRequest, w.send(http.MethodPost, campaign, example, "Idempotency-Key", ""), "header.Idempotency-Key")
 	// Without a key each report is one of its own.
 	w.want(http.StatusCreated, w.send(http.MethodPost, campaign, example)).has(t, map[string]any{"version": 2})
 }
