@@ -89,7 +89,8 @@ type (
 
 func (dollarsSchema) Schema(huma.Registry) *huma.Schema {
 	zero := 0.0
-	return &huma.Schema{Type: huma.TypeNumber, Minimum: &zero, Description: "US dollars, an exact decimal of up to nine fraction digits."}
+	return &huma.Schema{Type: huma.TypeNumber, Minimum: &zero,
+		Description: "US dollars, an exact decimal of up to nine fraction digits."}
 }
 
 func (percentSchema) Schema(huma.Registry) *huma.Schema {
