@@ -210,31 +210,37 @@ var contentSeed = maphash.MakeSeed()
 // contentOf hashes what makes two events of one id the same: the validated event after defaults and rounding, without
 // the key, which is the run's.
 func contentOf(e *events.Event) uint64 {
-	b := make([]byte, 0, 256)
-	number := func(n int64) { b = binary.LittleEndian.AppendUint64(b, uint64(n)) }
-	text := func(s string) {
-		number(int64(len(s)))
-		b = append(b, s...)
-	}
-	text(string(e.Type))
-	number(e.OccurredAt.UnixMicro())
+	var h contentHash
+	h.SetSeed(contentSeed)
+	h.text(string(e.Type))
+	h.number(e.OccurredAt.UnixMicro())
 	switch e.Type {
 	case events.AgentFinished, events.AgentStarted:
-		text(e.AgentID)
-		text(e.AgentName)
-		text(e.Model)
-		text(e.Error)
-		text(string(e.Status))
-		number(e.Attempt)
-		number(e.LatencyMs)
-		number(e.TokensIn)
-		number(e.TokensOut)
-		number(e.AssetsGenerated)
+		for _, s := range [...]string{e.AgentID, e.AgentName, e.Model, e.Error, string(e.Status)} {
+			h.text(s)
+		}
+		for _, n := range [...]int64{e.Attempt, e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated} {
+			h.number(n)
+		}
 		if e.Cost.Known {
-			number(int64(e.Cost.Nanos))
+			h.number(int64(e.Cost.Nanos))
 		}
 	default:
-		b = e.Append(b) // rare, and the encoding says it all
+		h.Write(events.Encode(e)) // rare, and the encoding says it all
 	}
-	return maphash.Bytes(contentSeed, b)
+	return h.Sum64()
+}
+
+// contentHash takes in values so that no two lists of them read alike.
+type contentHash struct{ maphash.Hash }
+
+func (h *contentHash) number(n int64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	h.Write(b[:])
+}
+
+func (h *contentHash) text(s string) {
+	h.number(int64(len(s)))
+	h.WriteString(s)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -23,6 +24,13 @@ type Changed struct {
 // recordsPerMessage keeps announcements below a broker's default limit of 1 MiB: a record has at most 3 KB.
 const recordsPerMessage = 250
 
+// The last message of a commit's announcement says in headers what its JSON says too.
+const (
+	headerStream   = "Runmetrics-Stream"
+	headerEpoch    = "Runmetrics-Epoch"
+	headerPosition = "Runmetrics-Position"
+)
+
 // ChangedSubject is where the commits of a deployment are announced.
 func ChangedSubject(deployment string) string { return "runmetrics." + deployment + ".changed" }
 
@@ -32,6 +40,12 @@ func announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	records := make([]aggregate.Metrics, len(b.Runs))
 	for i := range b.Runs {
 		records[i] = b.Runs[i].Metrics
+	}
+	// Who waits for a position reads headers: decoding the records of every commit would be most of its work.
+	header := nats.Header{
+		headerStream:   {b.Next.Stream},
+		headerEpoch:    {strconv.FormatInt(b.Next.Epoch, 10)},
+		headerPosition: {strconv.FormatUint(b.Next.Sequence, 10)},
 	}
 	for {
 		part := Changed{Stream: b.Next.Stream, Epoch: b.Next.Epoch}
@@ -43,7 +57,11 @@ func announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 		if err != nil {
 			return fmt.Errorf("encode announcement: %w", err)
 		}
-		if err := conn.Publish(ChangedSubject(deployment), data); err != nil {
+		m := &nats.Msg{Subject: ChangedSubject(deployment), Data: data}
+		if len(records) == 0 {
+			m.Header = header
+		}
+		if err := conn.PublishMsg(m); err != nil {
 			return fmt.Errorf("announce: %w", err)
 		}
 		if len(records) == 0 {
@@ -80,18 +98,16 @@ func NewWatch(conn *nats.Conn, deployment string) (*Watch, error) {
 func (w *Watch) Close() error { return w.subscription.Unsubscribe() }
 
 func (w *Watch) receive(m *nats.Msg) {
-	var c struct {
-		Stream   string `json:"stream"`
-		Epoch    int64  `json:"epoch"`
-		Position uint64 `json:"position"`
-	}
-	if json.Unmarshal(m.Data, &c) != nil || c.Position == 0 {
-		return // not ours, or not the last part
+	stream := m.Header.Get(headerStream)
+	epoch, epochErr := strconv.ParseInt(m.Header.Get(headerEpoch), 10, 64)
+	position, positionErr := strconv.ParseUint(m.Header.Get(headerPosition), 10, 64)
+	if epochErr != nil || positionErr != nil {
+		return // not the last part, or not ours
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if have := w.through[c.Stream]; c.Epoch > have.epoch || c.Epoch == have.epoch && c.Position > have.position {
-		w.through[c.Stream] = progress{c.Epoch, c.Position}
+	if have := w.through[stream]; epoch > have.epoch || epoch == have.epoch && position > have.position {
+		w.through[stream] = progress{epoch, position}
 		close(w.changed)
 		w.changed = make(chan struct{})
 	}

@@ -55,6 +55,10 @@ type inbox struct {
 // slabSize is how many items are allocated at a time. One that is still in use keeps its block alive.
 const slabSize = 128
 
+// wakeItems is how many messages of a backlog wake the session at once: waking it for each would cost more than folding
+// them.
+const wakeItems = 256
+
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
 
 // receive decodes a message and queues it.
@@ -94,8 +98,15 @@ func (b *inbox) push(it *item) {
 	}
 	b.items = append(b.items, it)
 	b.bytes += it.bytes
+	n := len(b.items)
 	b.mu.Unlock()
-	b.signal()
+	switch {
+	case !it.more || n%wakeItems == 0:
+		b.signal()
+	case n == 1:
+		// The broker says that more is to come. If it does not come, this wakes the session all the same.
+		time.AfterFunc(gatherTime, b.signal)
+	}
 }
 
 func (b *inbox) signal() {
