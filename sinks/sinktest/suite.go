@@ -3,7 +3,7 @@
 //
 // The suite asks for an empty database for each test, opens stores on it through the same function that the program
 // uses, and looks behind the store's back with plain SQL, as an operator would. Every promise has a file. Random
-// histories print their seed.
+// histories print their seed; RUNMETRICS_TEST_SEED repeats one.
 package sinktest
 
 import (
@@ -42,14 +42,22 @@ type Database struct {
 // Run proves the whole promise. Fresh makes an empty database each time it is called; tests run in parallel.
 func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
-	for _, part := range []struct {
-		name string
-		test func(*testing.T)
-	}{
-		{"Ledger", s.testLedger},
+	for _, part := range [][]test{
+		s.ledgerTests(), s.versionTests(), s.loadTests(),
 	} {
-		t.Run(part.name, part.test)
+		for _, test := range part {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				test.run(t)
+			})
+		}
 	}
+}
+
+// test is one promise. Its name says what is promised.
+type test struct {
+	name string
+	run  func(t *testing.T)
 }
 
 type suite struct {
