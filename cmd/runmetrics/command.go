@@ -85,13 +85,12 @@ Environment ([_FILE]: also as NAME_FILE, a file that holds the value):
   NATS_URL=nats://nats:4222 DATABASE_URL_FILE=/run/secrets/database runmetrics setup
   NATS_URL=nats://nats:4222 DATABASE_URL_FILE=/run/secrets/database runmetrics run`,
 		Version:           version(),
-		Args:              cobra.NoArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "read variables from this `file`; the environment goes before it")
-	root.AddCommand(a.dev(), a.service(), a.publish(), a.setup(), a.keys(), a.version())
+	root.AddCommand(a.dev(), a.service(), a.publish(), a.setup(), a.keys(), a.healthcheck(), a.version())
 	return root
 }
 

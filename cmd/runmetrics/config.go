@@ -27,7 +27,7 @@ type Config struct {
 	NATSCert   string     `env:"NATS_CERT" help:"client certificate file for NATS, with NATS_KEY"`
 	NATSKey    string     `env:"NATS_KEY" help:"client key file for NATS, with NATS_CERT"`
 	NATSListen string     `env:"NATS_LISTEN" envDefault:"127.0.0.1:4222" help:"where the embedded NATS server listens"`
-	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; default always, in dev 2s"`
+	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; always for run and 2m for dev where unset"`
 
 	Streams    []string `env:"STREAMS" envDefault:"RUN_EVENTS" help:"streams to read, comma separated"`
 	Deployment string   `env:"DEPLOYMENT" envDefault:"main" help:"name of this deployment, part of the consumer's name"`

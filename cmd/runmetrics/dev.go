@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// devSync is how often dev's broker syncs: fast, and what it loses with the machine's power is sample data.
-const devSync = SyncEvery(2 * time.Second)
+// devSync is how often dev's broker syncs, as NATS does by default: what is lost with the power of the machine is sample data.
+const devSync = SyncEvery(2 * time.Minute)
 
 func (a *app) dev() *cobra.Command {
 	how := serving{sync: devSync}

@@ -82,6 +82,7 @@ var testModules = map[string]string{
 	"github.com/go-json-experiment/json": "tests read what was written",
 	"github.com/google/uuid":             "tests make keys",
 	"golang.org/x/sync":                  "groups of goroutines with one error",
+	"golang.org/x/tools":                 "scenarios are txtar files",
 }
 
 // listedPackage is what go list says of a package.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,15 @@ import (
 	"github.com/apexsalesai/runmetrics/consumer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// programVariable makes the test binary the program itself: a test that kills the program needs a process of its own.
+const programVariable = "RUNMETRICS_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // result is what a call of the program left behind.
 type result struct {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// healthTime is how long a healthy process may take to say so.
+const healthTime = 2 * time.Second
+
+func (a *app) healthcheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the service at HTTP_ADDR whether it is alive",
+		Long: `healthcheck asks /healthz of the service at HTTP_ADDR on this machine and ends with 0 if it is alive, else 1. It is for
+images that have no other HTTP client.`,
+		Example: `  runmetrics healthcheck
+  HTTP_ADDR=0.0.0.0:9000 runmetrics healthcheck`,
+		Args: cobra.NoArgs,
+		RunE: a.enter(func(ctx context.Context, _ []string) error {
+			cfg, _, err := a.open()
+			if err != nil {
+				return err
+			}
+			return checkHealth(ctx, cfg.HTTPAddr)
+		}),
+	}
+}
+
+func checkHealth(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask for health: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask for health: %s", response.Status)
+	}
+	return nil
+}
