@@ -43,7 +43,7 @@ type Database struct {
 func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
 	for _, part := range [][]test{
-		s.ledgerTests(), s.versionTests(), s.loadTests(),
+		s.ledgerTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.outboxTests(),
 	} {
 		for _, test := range part {
 			t.Run(test.name, func(t *testing.T) {
