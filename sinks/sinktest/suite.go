@@ -44,6 +44,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
 	for _, part := range [][]test{
 		s.ledgerTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.outboxTests(),
+		s.concurrencyTests(), s.sqlTests(),
 	} {
 		for _, test := range part {
 			t.Run(test.name, func(t *testing.T) {
