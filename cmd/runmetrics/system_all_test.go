@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestSystem holds the program to its README as its users meet it: built by go build, as processes of its own, over TCP
+// and HTTP, with real databases. Each test says with -v what it did and measured.
+func TestSystem(t *testing.T) {
+	t.Parallel()
+	s := &system{binary: filepath.Join(t.TempDir(), "runmetrics")}
+	if said, err := exec.Command("go", "build", "-o", s.binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, said)
+	}
+	for _, test := range systemTests {
+		t.Run(test.name, func(t *testing.T) {
+			if test.heavy && testing.Short() {
+				t.Skip("-short leaves out what takes tens of seconds")
+			}
+			t.Parallel()
+			test.run(t, s)
+		})
+	}
+}
+
+// system is what the tests share: the built program.
+type system struct {
+	binary string
+}
+
+// systemTests are in files named after them. The longest come first, as two run at a time on a small machine.
+var systemTests = []struct {
+	name  string
+	heavy bool
+	run   func(t *testing.T, s *system)
+}{
+	{name: "kill", heavy: true, run: testKill},
+	{name: "benchmark", run: testBenchmark},
+}
