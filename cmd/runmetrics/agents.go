@@ -19,12 +19,10 @@ import (
 type sampleAgents struct {
 	js  jetstream.JetStream
 	log *slog.Logger
-	// haste divides the times that agents and pauses take; 0 is sampleHaste.
-	haste time.Duration
 }
 
 const (
-	// sampleHaste makes a run take about half a minute.
+	// sampleHaste divides the times that agents and pauses take: a run takes about half a minute.
 	sampleHaste = 3
 	// sampleCrew is how many agents of a run work at once.
 	sampleCrew = 4
@@ -42,16 +40,13 @@ var sampleCampaigns = []struct {
 
 // Run works until the context ends.
 func (s *sampleAgents) Run(ctx context.Context) error {
-	if s.haste == 0 {
-		s.haste = sampleHaste
-	}
 	campaigns, ctx := errgroup.WithContext(ctx)
 	for _, c := range sampleCampaigns {
 		campaigns.Go(func() error {
 			for ctx.Err() == nil {
 				key := events.Key{CampaignID: c.id, RunID: time.Now().UTC().Format("run-20060102-150405.000"), Phase: c.phase}
 				s.conduct(ctx, key, c.agents/2+rand.IntN(c.agents))
-				s.wait(ctx, time.Duration(2+rand.IntN(8))*time.Second)
+				wait(ctx, time.Duration(2+rand.IntN(8))*time.Second)
 			}
 			return nil
 		})
@@ -103,7 +98,7 @@ func (s *sampleAgents) engage(ctx context.Context, key events.Key, agent int) bo
 		s.tell(ctx, e)
 		work := role.work(random)
 		began := time.Now()
-		s.wait(ctx, work.latency)
+		wait(ctx, work.latency)
 		if ctx.Err() != nil || random.IntN(100) == 0 {
 			return false // never heard of again
 		}
@@ -133,9 +128,9 @@ func (s *sampleAgents) tell(ctx context.Context, e events.Event) {
 }
 
 // wait passes the time that something real would take, in haste.
-func (s *sampleAgents) wait(ctx context.Context, d time.Duration) {
+func wait(ctx context.Context, d time.Duration) {
 	select {
-	case <-time.After(d / s.haste):
+	case <-time.After(d / sampleHaste):
 	case <-ctx.Done():
 	}
 }

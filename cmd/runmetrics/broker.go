@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,13 +57,14 @@ func startBroker(cfg *Config, every SyncEvery, log *slog.Logger) (*broker, error
 		return nil, fmt.Errorf("make embedded NATS server: %w", err)
 	}
 	b := &broker{server: s, log: &brokerLog{log: log.With("part", "nats")}}
-	s.SetLoggerV2(b.log, log.Enabled(nil, slog.LevelDebug), false, false)
+	s.SetLoggerV2(b.log, log.Enabled(context.Background(), slog.LevelDebug), false, false)
 	s.Start()
 	if err := b.log.failure(); err != nil {
 		b.Stop()
 		var network *net.OpError
 		if errors.As(err, &network) && network.Op == "listen" {
-			return nil, fmt.Errorf("start embedded NATS server: %w; set NATS_LISTEN to a free address, or NATS_URL to use the server there", network)
+			return nil, fmt.Errorf("start embedded NATS server: %w; "+
+				"set NATS_LISTEN to a free address, or NATS_URL to use the server there", network)
 		}
 		return nil, fmt.Errorf("start embedded NATS server: %w", err)
 	}
@@ -115,7 +117,7 @@ func (l *brokerLog) Fatalf(format string, v ...any) {
 	if l.fatal != nil {
 		return
 	}
-	l.fatal = errors.New(fmt.Sprintf(format, v...))
+	l.fatal = fmt.Errorf(format, v...)
 	for _, arg := range v {
 		if err, ok := arg.(error); ok {
 			l.fatal = err

@@ -20,26 +20,26 @@ import (
 // variables: env and envDefault are read by the parser, want completes the sentence "… is not …", help is printed by
 // `runmetrics --help`.
 type Config struct {
-	NATSURL    Secret     `env:"NATS_URL" help:"NATS servers, comma separated; unset: run and dev embed one, the others use NATS_LISTEN"`
+	NATSURL    Secret     `env:"NATS_URL" help:"NATS servers; unset: run and dev embed one, the others use NATS_LISTEN"`
 	NATSCreds  string     `env:"NATS_CREDS" help:"credentials file of the NATS user"`
 	NATSNKey   Secret     `env:"NATS_NKEY" help:"nkey seed of the NATS user"`
 	NATSCA     string     `env:"NATS_CA" help:"file of certificate authorities for NATS over TLS"`
 	NATSCert   string     `env:"NATS_CERT" help:"client certificate file for NATS, with NATS_KEY"`
 	NATSKey    string     `env:"NATS_KEY" help:"client key file for NATS, with NATS_CERT"`
 	NATSListen string     `env:"NATS_LISTEN" envDefault:"127.0.0.1:4222" help:"where the embedded NATS server listens"`
-	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; always for run and 2m for dev where unset"`
+	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; unset: always, 2m in dev"`
 
 	Streams    []string `env:"STREAMS" envDefault:"RUN_EVENTS" help:"streams to read, comma separated"`
 	Deployment string   `env:"DEPLOYMENT" envDefault:"main" help:"name of this deployment, part of the consumer's name"`
 
 	DatabaseURL       Secret `env:"DATABASE_URL" help:"postgres://user:password@host/database; unset: SQLite in DATA_DIR"`
-	DatabaseURLDirect Secret `env:"DATABASE_URL_DIRECT" help:"the same database without a pooler between, for setup; default DATABASE_URL"`
+	DatabaseURLDirect Secret `env:"DATABASE_URL_DIRECT" help:"the same without a pooler, for setup; unset: DATABASE_URL"`
 	DataDir           string `env:"DATA_DIR" envDefault:"./data" help:"directory of everything embedded"`
 
 	HTTPAddr        string        `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API listens"`
 	APIKeysFile     string        `env:"API_KEYS_FILE" help:"file of API keys, made by runmetrics keys new"`
-	RunIdleTimeout  time.Duration `env:"RUN_IDLE_TIMEOUT" envDefault:"30m" want:"a time such as 30m" help:"a run without news for this long is shown as stalled"`
-	DeadLetterLimit int64         `env:"DEADLETTER_LIMIT" envDefault:"100000" want:"a number such as 100000" help:"dead letters kept for each stream and reason; beyond it they are counted"`
+	RunIdleTimeout  time.Duration `env:"RUN_IDLE_TIMEOUT" envDefault:"30m" want:"a time such as 30m" help:"how long a running run may be silent before it is stalled"`
+	DeadLetterLimit int64         `env:"DEADLETTER_LIMIT" envDefault:"100000" want:"a number such as 100000" help:"dead letters kept for each stream and reason"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`

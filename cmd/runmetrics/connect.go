@@ -89,7 +89,7 @@ func steadyOptions(cfg *Config, c connection, log *slog.Logger) []nats.Option {
 			}
 			log.Error("NATS reports an error", "error", err)
 		}),
-		nats.ClosedHandler(func(conn *nats.Conn) { log.Debug("closed connection to NATS") }),
+		nats.ClosedHandler(func(*nats.Conn) { log.Debug("closed connection to NATS") }),
 	}
 }
 

@@ -123,7 +123,8 @@ func TestConnectShowsAnNkeyFromItsSeed(t *testing.T) {
 		t.Errorf("status %v", conn.Status())
 	}
 	cfg.NATSNKey = NewSecret("not a seed")
-	if _, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "test"}, quiet()); err == nil || strings.Contains(err.Error(), "not a seed") {
+	_, err = connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "test"}, quiet())
+	if err == nil || strings.Contains(err.Error(), "not a seed") {
 		t.Errorf("a bad seed: %v", err)
 	}
 }

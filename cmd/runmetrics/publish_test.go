@@ -30,7 +30,8 @@ func TestPublishSendsGoodLinesAndNamesBadOnes(t *testing.T) {
 		`{"id":"` + strings.Repeat("x", events.MaxSize+100) + `"}`,
 		`not JSON`,
 		strings.Replace(eventLine("four"), "2026-01-01", "2126-01-01", 1),
-		`{"specversion":"1.0","id":"five","time":"2026-01-01T00:00:00Z","data":{"campaignId":"c","runId":"r","phase":"1","type":"run.started"}}`,
+		`{"specversion":"1.0","id":"five","time":"2026-01-01T00:00:00Z",` +
+			`"data":{"campaignId":"c","runId":"r","phase":"1","type":"run.started"}}`,
 		eventLine("six"),
 	}, "\n"))
 	r := call(t, environ, "", "publish", file)
@@ -38,7 +39,8 @@ func TestPublishSendsGoodLinesAndNamesBadOnes(t *testing.T) {
 	if !strings.HasPrefix(r.stdout, "published 4, duplicates 0, refused 4, ") {
 		t.Errorf("summary %q", r.stdout)
 	}
-	for _, part := range []string{"line 3: invalid: occurredAt is required; agentId is required", "line 5: too_large", "line 6: malformed", "line 7: invalid: occurredAt"} {
+	for _, part := range []string{"line 3: invalid: occurredAt is required; agentId is required", "line 5: too_large",
+		"line 6: malformed", "line 7: invalid: occurredAt"} {
 		if !strings.Contains(r.stderr, part) {
 			t.Errorf("stderr does not say %q:\n%s", part, r.stderr)
 		}
@@ -47,7 +49,8 @@ func TestPublishSendsGoodLinesAndNamesBadOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first.Subject != "runs.c%2E1.r" || string(first.Data) != eventLine("one") || first.Header.Get(jetstream.MsgIDHeader) != "c%2E1/r/1/one" {
+	if first.Subject != "runs.c%2E1.r" || string(first.Data) != eventLine("one") ||
+		first.Header.Get(jetstream.MsgIDHeader) != "c%2E1/r/1/one" {
 		t.Errorf("stored %s %v %s", first.Subject, first.Header, first.Data)
 	}
 

@@ -10,6 +10,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/apexsalesai/runmetrics/events"
 )
@@ -135,29 +138,38 @@ func startService(t *testing.T, environ map[string]string, args ...string) *proc
 	return start(t, environ, append([]string{"run"}, args...)...)
 }
 
+// report posts a report, reads the answer and returns its status, 0 where there was none.
+func report(t *testing.T, api, body string, answer any) int {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api+"/api/metrics/campaign", strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	request.Close = true
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", "once")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		t.Error(err)
+	}
+	return response.StatusCode
+}
+
 func TestServiceAnswersAReportWithItsRecord(t *testing.T) {
 	t.Parallel()
 	p := startService(t, embedded(t))
 	at := p.up(t)
-	body := `{"campaignId":"c/1","runId":"r","phase":"1","agentsTotal":3,"agentsSuccessful":2,"assetsGenerated":8,
-		"tokensIn":1000,"tokensOut":2000,"costUSD":0.002}`
 	for range 2 { // a repetition is answered at once, though nothing new is committed
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at.API+"/api/metrics/campaign", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Close = true
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Idempotency-Key", "once")
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var got record
-		err = json.NewDecoder(response.Body).Decode(&got)
-		response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusCreated || got.AgentsSuccessful != 2 || got.Version != 1 {
-			t.Errorf("%s: %+v, %v", response.Status, got, err)
+		status := report(t, at.API, `{"campaignId":"c/1","runId":"r","phase":"1","agentsTotal":3,"agentsSuccessful":2,
+			"assetsGenerated":8,"tokensIn":1000,"tokensOut":2000,"costUSD":0.002}`, &got)
+		if status != http.StatusCreated || got.AgentsSuccessful != 2 || got.Version != 1 {
+			t.Errorf("%d: %+v", status, got)
 		}
 	}
 }
@@ -242,6 +254,39 @@ func TestServiceStartsWithoutItsDatabase(t *testing.T) {
 	}
 	if strings.Contains(p.stderr.String()+fmt.Sprint(state), "hunter2") {
 		t.Errorf("shows the password: %+v\n%s", state, p.stderr.String())
+	}
+}
+
+func TestServiceAnswersRequestsThatWaitForACommitWhenItStops(t *testing.T) {
+	t.Parallel()
+	p := startService(t, with(embedded(t), map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/db"}))
+	at := p.up(t)
+	conn, err := nats.Connect(at.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	published, err := conn.SubscribeSync("runs.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan int, 1)
+	go func() {
+		answered <- report(t, at.API, `{"campaignId":"c","runId":"r","phase":"1","agentsTotal":1,"agentsSuccessful":1,
+		"assetsGenerated":0,"tokensIn":0,"tokensOut":0}`, new(record))
+	}()
+	if _, err := published.NextMsgWithContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if code := p.stop(t); code != exitOK {
+		t.Errorf("exit code %d: %s", code, p.stderr.String())
+	}
+	if status := <-answered; status != http.StatusAccepted || time.Since(began) > 4*time.Second {
+		t.Errorf("status %d, stopped after %v", status, time.Since(began))
 	}
 }
 

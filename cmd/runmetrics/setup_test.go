@@ -167,7 +167,8 @@ func TestSetupMakesPartitionsThatShareTheEvents(t *testing.T) {
 	r := call(t, environ, "", "setup", "--max-bytes", "10MB")
 	r.want(t, exitOK)
 	js := testJetStream(t, b)
-	for subject, stream := range map[string]string{"runs.c.r": "RUN_EVENTS", "runs.0.c.r": "RUN_EVENTS_0", "runs.1.c.r": "RUN_EVENTS_1"} {
+	for subject, stream := range map[string]string{"runs.c.r": "RUN_EVENTS", "runs.0.c.r": "RUN_EVENTS_0",
+		"runs.1.c.r": "RUN_EVENTS_1"} {
 		if ack, err := js.Publish(t.Context(), subject, []byte("{}")); err != nil || ack.Stream != stream {
 			t.Errorf("%s goes to %+v, %v", subject, ack, err)
 		}

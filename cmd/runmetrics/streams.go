@@ -102,7 +102,9 @@ func differ[T comparable](d *differences, name string, value *T, want T) {
 
 // planConsumer compares the deployment's consumer with what it must be. One that belongs to another database is an
 // error that names both, unless adopt is set.
-func planConsumer(ctx context.Context, js jetstream.JetStream, stream, deployment string, database sinks.Identity, adopt bool) (change, error) {
+func planConsumer(
+	ctx context.Context, js jetstream.JetStream, stream, deployment string, database sinks.Identity, adopt bool,
+) (change, error) {
 	want := consumer.ConsumerConfig(deployment, database, consumer.DefaultPinnedTTL)
 	ensure := func(ctx context.Context) error {
 		_, err := consumer.EnsureConsumer(ctx, js, stream, deployment, database, consumer.DefaultPinnedTTL, adopt)

@@ -164,8 +164,11 @@ func (s *service) openReaders(context.Context) error {
 	return nil
 }
 
+// requestTime is how long requests under way may keep the readers from draining, which takes up to eight seconds more.
+const requestTime = 2 * time.Second
+
 // run serves until the context ends or something fails for good; more runs beside it. HTTP ends first, so that requests
-// under way still get their commits; then the readers commit what they have folded.
+// under way still get their commits; then the readers commit what they have folded. All of it takes ten seconds at most.
 func (s *service) run(ctx context.Context, more ...func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	handler, err := s.window(ctx)
@@ -173,6 +176,7 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 		return err
 	}
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(requestTime, stopReading) })
 	group.Go(func() error {
 		defer stopReading()
 		return query.Serve(ctx, s.listener, handler, s.log)
