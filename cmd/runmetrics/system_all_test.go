@@ -37,5 +37,7 @@ var systemTests = []struct {
 	run   func(t *testing.T, s *system)
 }{
 	{name: "kill", heavy: true, run: testKill},
+	{name: "outage", heavy: true, run: testOutage},
 	{name: "benchmark", run: testBenchmark},
+	{name: "copy", run: testCopy},
 }
