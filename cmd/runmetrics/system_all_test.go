@@ -40,4 +40,5 @@ var systemTests = []struct {
 	{name: "outage", heavy: true, run: testOutage},
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
+	{name: "readme", run: testReadme},
 }
