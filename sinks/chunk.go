@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -63,8 +64,9 @@ func appendExecution(b []byte, e *events.Event) []byte {
 // DecodeChunk appends the events of a chunk of the given run to list. An error means that the store was tampered with.
 func DecodeChunk(list []events.Event, key events.Key, chunk []byte) ([]events.Event, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(chunk))
-	if _, err := d.ReadToken(); err != nil {
-		return nil, fmt.Errorf("decode stored events: %w", err)
+	array := columns{d: d}
+	if array.begin(); array.err != nil {
+		return nil, fmt.Errorf("decode stored events: %w", array.err)
 	}
 	for d.PeekKind() == '[' || d.PeekKind() == '{' {
 		e, err := decodeStored(d, key)
@@ -73,8 +75,8 @@ func DecodeChunk(list []events.Event, key events.Key, chunk []byte) ([]events.Ev
 		}
 		list = append(list, e)
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, fmt.Errorf("decode stored events: %w", err)
+	if array.end(); array.err != nil {
+		return nil, fmt.Errorf("decode stored events: %w", array.err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
 		return nil, fmt.Errorf("decode stored events: text after the end")
@@ -93,6 +95,9 @@ func decodeStored(d *jsontext.Decoder, key events.Key) (events.Event, error) {
 	e, rejected := events.Decode(events.Message{Data: raw})
 	if rejected != nil {
 		return events.Event{}, rejected
+	}
+	if e.Key != key {
+		return events.Event{}, errors.New("belongs to another run")
 	}
 	return e, nil
 }
