@@ -36,6 +36,7 @@ var systemTests = []struct {
 	heavy bool
 	run   func(t *testing.T, s *system)
 }{
+	{name: "idle", heavy: true, run: testIdle},
 	{name: "kill", heavy: true, run: testKill},
 	{name: "outage", heavy: true, run: testOutage},
 	{name: "benchmark", run: testBenchmark},

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// idleTime is longer than the 30 s after which an idle reader asks whether it misses something. The environment may say
+// more seconds in RUNMETRICS_IDLE_SECONDS: Neon suspends after 300.
+const idleTime = 75 * time.Second
+
+// testIdle lets a service idle and counts what it says to Postgres: nothing, however often its health is asked for.
+func testIdle(t *testing.T, s *system) {
+	idle := idleTime
+	if said := os.Getenv("RUNMETRICS_IDLE_SECONDS"); said != "" {
+		seconds, err := strconv.Atoi(said)
+		if err != nil {
+			t.Fatalf("RUNMETRICS_IDLE_SECONDS: %v", err)
+		}
+		idle = time.Duration(seconds) * time.Second
+	}
+	w := s.onPostgres(t, "log_statement=all")
+	p := w.run(t)
+	l := load{Seed: 6, Runs: 2, Agents: 20, Duplicates: 2}
+	const before, after = 100, 101
+	w.publish(t, l, before, 0).want(t, exitOK, patience)
+	p.reaches(t, uint64(l.Len(before)), patience)
+	p.wantOracle(t, l, before)
+	active := w.postgres.Statements("runmetrics")
+	if active == 0 {
+		t.Fatal("a commit and a listing sent no statement: the count is of something else")
+	}
+
+	end := time.After(idle)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	polls := 0
+	for idling := true; idling; {
+		select {
+		case <-end:
+			idling = false
+		case <-tick.C:
+			polls++
+			if r := p.ready(t); r.State != "active" {
+				t.Errorf("/readyz says %+v", r)
+			}
+			if a := p.get(t, "/healthz"); a.status != http.StatusOK {
+				t.Errorf("/healthz says %d: %s", a.status, a.body)
+			}
+		}
+	}
+	if n := w.postgres.Statements("runmetrics") - active; n != 0 {
+		t.Errorf("%d statements while idle: %s", n, w.postgres.Log())
+	}
+
+	w.publish(t, l, after, 0).want(t, exitOK, patience)
+	p.reaches(t, uint64(l.Len(after)), patience)
+	p.wantOracle(t, l, after)
+	t.Logf("%d statements before, none in %s with %d looks at /readyz and /healthz, then %d for the next event and a listing",
+		active, idle, polls, w.postgres.Statements("runmetrics")-active)
+}
