@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,15 +18,7 @@ import (
 	"github.com/apexsalesai/runmetrics/consumer"
 )
 
-// programVariable makes the test binary the program itself: a test that kills the program needs a process of its own.
-const programVariable = "RUNMETRICS_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(programVariable) != "" {
-		main()
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // result is what a call of the program left behind.
 type result struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,9 @@ type publisher struct {
 	idle   chan struct{} // signalled when a slot came free
 
 	attempts map[*nats.Msg]int // of messages that failed before
+
+	mu      sync.Mutex
+	pending map[*nats.Msg]struct{} // given to the client, which has not said what became of them
 }
 
 // failure is a message that was not acknowledged.
@@ -62,6 +66,7 @@ func newPublisher(conn *nats.Conn) (*publisher, error) {
 		failed:   make(chan failure, maxInFlight),
 		idle:     make(chan struct{}, 1),
 		attempts: make(map[*nats.Msg]int),
+		pending:  make(map[*nats.Msg]struct{}),
 	}
 	var err error
 	p.js, err = jetstream.New(conn,
@@ -97,7 +102,8 @@ func (p *publisher) Publish(ctx context.Context, m *nats.Msg) error {
 		}
 		select {
 		case p.slots <- struct{}{}:
-			return p.send(m)
+			p.send(m)
+			return nil
 		case f := <-p.failed:
 			if err := p.again(ctx, f); err != nil {
 				return err
@@ -130,13 +136,24 @@ func (p *publisher) Flush(ctx context.Context) error {
 	return errors.Join(final, ctx.Err())
 }
 
-// send hands a message that has a slot to the client.
-func (p *publisher) send(m *nats.Msg) error {
+// send hands a message that has a slot to the client. A client that cannot write says so at once, and perhaps a second
+// time when it finds its connection lost.
+func (p *publisher) send(m *nats.Msg) {
+	p.mu.Lock()
+	p.pending[m] = struct{}{}
+	p.mu.Unlock()
 	if _, err := p.js.PublishMsgAsync(m); err != nil {
-		p.release()
-		return fmt.Errorf("publish to %s: %w", m.Subject, err)
+		p.refused(p.js, m, err)
 	}
-	return nil
+}
+
+// settle tells whether this is the first word on what became of a message.
+func (p *publisher) settle(m *nats.Msg) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, first := p.pending[m]
+	delete(p.pending, m)
+	return first
 }
 
 // again sends a failed message once more, in the slot that it still has.
@@ -149,14 +166,18 @@ func (p *publisher) again(ctx context.Context, f failure) error {
 	}
 	select {
 	case <-time.After(time.Until(f.at.Add(firstPause << (n - 1)))):
-		return p.send(f.message)
+		p.send(f.message)
+		return nil
 	case <-ctx.Done():
 		p.release()
 		return ctx.Err()
 	}
 }
 
-func (p *publisher) acked(_ jetstream.JetStream, _ *nats.Msg, ack *jetstream.PubAck) {
+func (p *publisher) acked(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
+	if !p.settle(m) {
+		return
+	}
 	if ack.Duplicate {
 		p.duplicates.Add(1)
 	} else {
@@ -167,15 +188,13 @@ func (p *publisher) acked(_ jetstream.JetStream, _ *nats.Msg, ack *jetstream.Pub
 
 // refused is called by the client with its lock held, so it only passes the message on.
 func (p *publisher) refused(_ jetstream.JetStream, m *nats.Msg, err error) {
-	p.failed <- failure{m, err, time.Now()}
+	if p.settle(m) {
+		p.failed <- failure{m, err, time.Now()}
+	}
 }
 
-// release never waits: where the client reports one message twice, its slot is free already.
 func (p *publisher) release() {
-	select {
-	case <-p.slots:
-	default:
-	}
+	<-p.slots
 	select {
 	case p.idle <- struct{}{}:
 	default:

@@ -30,28 +30,22 @@ type addresses struct {
 	NATS string `json:"nats"`
 }
 
-// upOf waits until a service says on stderr that it is running.
-func upOf(t *testing.T, stderr *syncBuffer, ended func() bool) addresses {
+// up waits until the service says that it is running.
+func (p *process) up(t *testing.T) addresses {
 	t.Helper()
 	var at addresses
 	eventually(t, "the service is running", func() bool {
-		for line := range strings.Lines(stderr.String()) {
+		for line := range strings.Lines(p.stderr.String()) {
 			if json.Unmarshal([]byte(line), &at) == nil && at.Msg == "running" {
 				return true
 			}
 		}
-		if ended() {
-			t.Fatalf("the service has ended: %s", stderr.String())
+		if len(p.exited) > 0 {
+			t.Fatalf("the service has ended: %s", p.stderr.String())
 		}
 		return false
 	})
 	return at
-}
-
-// up waits until the service is running.
-func (p *process) up(t *testing.T) addresses {
-	t.Helper()
-	return upOf(t, &p.stderr, func() bool { return len(p.exited) > 0 })
 }
 
 // record is what tests look at of a metrics record.
