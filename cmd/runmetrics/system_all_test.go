@@ -42,4 +42,5 @@ var systemTests = []struct {
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
 	{name: "readme", run: testReadme},
+	{name: "odd", run: testOdd},
 }
