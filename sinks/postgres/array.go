@@ -8,79 +8,97 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
 )
 
-// array is a parameter with one element for each row. It is encoded straight from the rows, without a slice of its own:
-// binary where the driver knows the parameter's type, as text in the modes of pgx in which it does not.
+// array is an array parameter in the text form of Postgres: {1,NULL,"a"}. The driver sends a string as it is in every mode
+// and whatever the parameter's type; the server reads it as fast as the binary form.
 type array struct {
-	length int
-	at     func(i int) any // nil is NULL
+	b []byte
 }
 
-// Dimensions, Index and IndexType make it a pgtype.ArrayGetter.
-func (a array) Dimensions() []pgtype.ArrayDimension {
-	return []pgtype.ArrayDimension{{Length: int32(a.length), LowerBound: 1}}
-}
+// String returns the whole array.
+func (a *array) String() string { return "{" + string(a.b) + "}" }
 
-// Index returns an element.
-func (a array) Index(i int) any { return a.at(i) }
-
-// IndexType returns an element as an example of all.
-func (a array) IndexType() any {
-	if a.length == 0 {
-		return nil
+// next begins an element.
+func (a *array) next() []byte {
+	if len(a.b) > 0 {
+		return append(a.b, ',')
 	}
-	return a.at(0)
+	return a.b
 }
 
-// TextValue writes the array as Postgres reads it: {"a","b",NULL}.
-func (a array) TextValue() (pgtype.Text, error) {
-	var b strings.Builder
-	b.WriteByte('{')
-	for i := range a.length {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		if err := writeElement(&b, a.at(i)); err != nil {
-			return pgtype.Text{}, err
-		}
+func (a *array) null()           { a.b = append(a.next(), "NULL"...) }
+func (a *array) integer(n int64) { a.b = strconv.AppendInt(a.next(), n, 10) }
+
+// time appends microseconds since 1970: the server adds them up in a tenth of the time that it takes to read a date.
+func (a *array) time(t time.Time) { a.integer(t.UnixMicro()) }
+
+// text appends a string in quotes, in which no character but these two means anything.
+func (a *array) text(s string) {
+	b := append(a.next(), '"')
+	for i := strings.IndexAny(s, `"\`); i >= 0; i = strings.IndexAny(s, `"\`) {
+		b = append(append(b, s[:i]...), '\\', s[i])
+		s = s[i+1:]
 	}
-	b.WriteByte('}')
-	return pgtype.Text{String: b.String(), Valid: true}, nil
+	a.b = append(append(b, s...), '"')
 }
 
-var quoteElement = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-func writeElement(b *strings.Builder, element any) error {
-	switch e := element.(type) {
-	case nil:
-		b.WriteString("NULL")
-	case int64:
-		b.WriteString(strconv.FormatInt(e, 10))
-	case bool:
-		b.WriteString(strconv.FormatBool(e))
-	case time.Time:
-		b.WriteString(e.UTC().Format(`"2006-01-02T15:04:05.999999Z"`))
-	case pgtype.UUID:
-		b.WriteString(uuid.UUID(e.Bytes).String())
-	case string:
-		b.WriteByte('"')
-		_, _ = quoteElement.WriteString(b, e) // a strings.Builder takes all
-		b.WriteByte('"')
-	case []byte:
-		return writeElement(b, string(e))
+// field appends what a field of a record holds. A nil pointer is NULL.
+func (a *array) field(field any) {
+	switch f := field.(type) {
+	case *string:
+		a.text(*f)
+	case *aggregate.Status:
+		a.text(string(*f))
+	case *aggregate.Source:
+		a.text(string(*f))
+	case *int64:
+		a.integer(*f)
+	case **int64:
+		if *f == nil {
+			a.null()
+		} else {
+			a.integer(**f)
+		}
+	case *bool:
+		a.b = strconv.AppendBool(a.next(), *f)
+	case *time.Time:
+		a.time(*f)
+	case **time.Time:
+		if *f == nil {
+			a.null()
+		} else {
+			a.time(**f)
+		}
+	case *aggregate.Money:
+		a.b = append(a.next(), f.String()...)
+	case **aggregate.Percent:
+		if *f == nil {
+			a.null()
+		} else {
+			a.b = append(a.next(), (**f).String()...)
+		}
 	default:
-		return fmt.Errorf("write array: no text for %T", element)
+		panic(fmt.Sprintf("postgres: no array can hold %T", field))
 	}
-	return nil
 }
 
-// arrayOf is the array of a slice.
-func arrayOf[T any](list []T, element func(*T) any) array {
-	return array{len(list), func(i int) any { return element(&list[i]) }}
+// arrayOf makes an array of a column of rows.
+func arrayOf[T any](rows []T, add func(a *array, row *T)) string {
+	var a array
+	for i := range rows {
+		add(&a, &rows[i])
+	}
+	return a.String()
 }
 
-// keyArray is a parameter of type uuid[].
-func keyArray(keys []uuid.UUID) array {
-	return arrayOf(keys, func(key *uuid.UUID) any { return pgtype.UUID{Bytes: *key, Valid: true} })
+// keysOf makes a parameter of type uuid[], the one type that the server reads much faster in binary.
+func keysOf[T any](rows []T, key func(row *T) uuid.UUID) []pgtype.UUID {
+	keys := make([]pgtype.UUID, len(rows))
+	for i := range rows {
+		keys[i] = pgtype.UUID{Bytes: key(&rows[i]), Valid: true}
+	}
+	return keys
 }

@@ -3,9 +3,7 @@ package postgres
 import (
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -16,10 +14,12 @@ import (
 type column struct {
 	name  string
 	array string // the type of the parameter that carries its values, one for each run
-	cast  string // from there to the column's type
-	read  string // the expression that reads it back; empty: its name
+	store string // how a value from there is stored, %s; empty: as it is
+	read  string // how it is read back; empty: as it is
 	field func(m *aggregate.Metrics) any
 }
+
+const fromMicroseconds = "timestamptz 'epoch' + %s * interval '1 microsecond'"
 
 // columns are all of campaign_metrics. Decimals travel as text, in both directions: exact, and no slower than binary
 // numerics. The first four name the run and never change; the last two are the commit's.
@@ -41,7 +41,7 @@ var columns = []column{
 	{name: "assets_generated", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.AssetsGenerated }},
 	{name: "tokens_in", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.TokensIn }},
 	{name: "tokens_out", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.TokensOut }},
-	{name: "cost_usd", array: "text[]", cast: "::numeric", read: "cost_usd::text",
+	{name: "cost_usd", array: "text[]", store: "%s::numeric", read: "cost_usd::text",
 		field: func(m *aggregate.Metrics) any { return &m.CostUSD }},
 	{name: "cost_complete", array: "boolean[]", field: func(m *aggregate.Metrics) any { return &m.CostComplete }},
 	{name: "latency_avg_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyAvgMs }},
@@ -49,10 +49,12 @@ var columns = []column{
 	{name: "latency_p95_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyP95Ms }},
 	{name: "latency_p99_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyP99Ms }},
 	{name: "latency_max_ms", array: "bigint[]", field: func(m *aggregate.Metrics) any { return &m.LatencyMaxMs }},
-	{name: "success_rate", array: "text[]", cast: "::numeric", read: "(success_rate * 100)::bigint",
+	{name: "success_rate", array: "text[]", store: "%s::numeric", read: "(success_rate * 100)::bigint",
 		field: func(m *aggregate.Metrics) any { return &m.SuccessRate }},
-	{name: "created_at", array: "timestamptz[]", field: func(m *aggregate.Metrics) any { return &m.CreatedAt }},
-	{name: "finished_at", array: "timestamptz[]", field: func(m *aggregate.Metrics) any { return &m.FinishedAt }},
+	{name: "created_at", array: "bigint[]", store: fromMicroseconds,
+		field: func(m *aggregate.Metrics) any { return &m.CreatedAt }},
+	{name: "finished_at", array: "bigint[]", store: fromMicroseconds,
+		field: func(m *aggregate.Metrics) any { return &m.FinishedAt }},
 	{name: "updated_at", field: func(m *aggregate.Metrics) any { return &m.UpdatedAt }},
 	{name: "version", field: func(m *aggregate.Metrics) any { return &m.Version }},
 }
@@ -71,7 +73,7 @@ func buildWriteMetrics() string {
 	var names, values, params, set []string
 	for i, c := range sent {
 		names = append(names, c.name)
-		values = append(values, "r."+c.name+c.cast)
+		values = append(values, c.stored("r."+c.name))
 		params = append(params, fmt.Sprintf("$%d::%s", i+1, c.array))
 		if i >= namingColumns {
 			set = append(set, c.name+" = excluded."+c.name)
@@ -87,6 +89,14 @@ WITH written AS (
 SELECT expect_versions($1::uuid[], $%[6]d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
 		strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(set, ", "),
 		len(sent)+1, len(sent)+2)
+}
+
+// stored is the expression that stores a value.
+func (c column) stored(value string) string {
+	if c.store == "" {
+		return value
+	}
+	return fmt.Sprintf(c.store, value)
 }
 
 // selectMetrics begins every statement that reads records.
@@ -131,41 +141,4 @@ func (m *moneyText) ScanText(t pgtype.Text) error {
 	parsed, err := aggregate.ParseMoney(t.String)
 	*m = moneyText(parsed)
 	return err
-}
-
-// valueOf is what a field of a record is as an element of an array.
-func valueOf(field any) any {
-	switch f := field.(type) {
-	case *string:
-		return *f
-	case *int64:
-		return *f
-	case **int64:
-		if *f != nil {
-			return **f
-		}
-	case *bool:
-		return *f
-	case *time.Time:
-		return *f
-	case **time.Time:
-		if *f != nil {
-			return **f
-		}
-	case *uuid.UUID:
-		return pgtype.UUID{Bytes: *f, Valid: true}
-	case *aggregate.Status:
-		return string(*f)
-	case *aggregate.Source:
-		return string(*f)
-	case *aggregate.Money:
-		return f.String()
-	case **aggregate.Percent:
-		if *f != nil {
-			return (*f).String()
-		}
-	default:
-		panic(fmt.Sprintf("postgres: no array can hold %T", field))
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -25,13 +26,10 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 	pipeline := new(pgx.Batch)
 	queuePosition(pipeline, prev, b)
 	if len(b.Runs) > 0 {
-		runs := inOrder(b.Runs)
-		chunks := chunksOf(runs)
-		defer chunks.release()
-		queueRuns(pipeline, runs, chunks, b.At)
-		if s.marks {
-			queueMarks(pipeline, runs, b.At)
-		}
+		rows := spareRows.Get().(*runRows)
+		defer spareRows.Put(rows)
+		rows.fill(inOrder(b.Runs))
+		s.queueRuns(pipeline, rows, b.At)
 	}
 	if len(b.DeadLetters) > 0 {
 		s.queueDeadLetters(pipeline, b)
@@ -58,34 +56,38 @@ func queuePosition(pipeline *pgx.Batch, prev sinks.Position, b *sinks.Batch) {
 func nanoTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 const (
+	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts.
 	writeChunks = `
 INSERT INTO event_chunks (run_key, version, events)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[])`
+SELECT c.run_key, c.version, convert_from(substring($5::bytea FROM c.begin FOR c.length), 'UTF8')
+FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::integer[]) AS c (run_key, version, begin, length)`
 
 	writeVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $2::text[])
 ON CONFLICT (run_key, event_id) DO NOTHING`
 )
 
-// queueRuns queues what the batch does to runs, which are sorted by key.
-func queueRuns(pipeline *pgx.Batch, runs []*sinks.RunChange, chunks *chunks, at time.Time) {
-	column := func(field func(r *sinks.RunChange) any) array {
-		return array{len(runs), func(i int) any { return field(runs[i]) }}
-	}
+// queueRuns queues what the batch does to runs. The rows are in use until the pipeline was sent.
+func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 	args := make([]any, 0, len(columns))
-	for _, c := range sent {
-		args = append(args, column(func(r *sinks.RunChange) any { return valueOf(c.field(&r.Metrics)) }))
+	args = append(args, rows.keys)
+	for i := range rows.values {
+		args = append(args, rows.values[i].String())
 	}
-	keys, versions := args[0], column(func(r *sinks.RunChange) any { return r.Metrics.Version })
+	versions := rows.versions.String()
 	pipeline.Queue(writeMetrics, append(args, at, versions)...)
-	pipeline.Queue(writeChunks, keys, versions, array{len(runs), chunks.at})
-	if voided := voidedOf(runs); len(voided) > 0 {
+	pipeline.Queue(writeChunks, rows.keys, versions, rows.begins.String(), rows.lengths.String(), rows.chunks)
+	if len(rows.voided) > 0 {
 		pipeline.Queue(writeVoided,
-			arrayOf(voided, func(v *void) any { return valueOf(&v.run) }),
-			arrayOf(voided, func(v *void) any { return v.event }))
+			keysOf(rows.voided, func(v *void) uuid.UUID { return v.run }),
+			arrayOf(rows.voided, func(a *array, v *void) { a.text(v.event) }))
+	}
+	if s.marks {
+		pipeline.Queue(writeMarks, rows.keys, versions, at)
 	}
 }
 
+// inOrder sorts the runs by key.
 func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
 	sorted := make([]*sinks.RunChange, len(runs))
 	for i := range runs {
@@ -97,35 +99,14 @@ func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
 	return sorted
 }
 
-// chunks are the stored forms of the events of all runs, one after the other. They are most of what a commit sends,
-// so their memory is used again.
-type chunks struct {
-	text []byte
-	ends []int
-}
-
-var spareChunks = sync.Pool{New: func() any { return new(chunks) }}
-
-func chunksOf(runs []*sinks.RunChange) *chunks {
-	c := spareChunks.Get().(*chunks)
-	for _, r := range runs {
-		c.text = sinks.AppendChunk(c.text, r.Events)
-		c.ends = append(c.ends, len(c.text))
-	}
-	return c
-}
-
-func (c *chunks) at(i int) any {
-	begin := 0
-	if i > 0 {
-		begin = c.ends[i-1]
-	}
-	return c.text[begin:c.ends[i]]
-}
-
-func (c *chunks) release() {
-	c.text, c.ends = c.text[:0], c.ends[:0]
-	spareChunks.Put(c)
+// runRows are the runs of a batch as parameters. They are most of what a commit sends, so their memory is used again.
+type runRows struct {
+	keys            []pgtype.UUID
+	values          []array // of the sent columns behind the key
+	versions        array
+	chunks          []byte // the stored events of all runs, one after the other
+	begins, lengths array  // of each run's chunk, in bytes, counted from 1
+	voided          []void
 }
 
 // void is one event that a run's void names.
@@ -134,18 +115,44 @@ type void struct {
 	event string
 }
 
-func voidedOf(runs []*sinks.RunChange) []void {
-	var list []void
-	for _, r := range runs {
-		for i := range r.Events {
-			if e := &r.Events[i]; e.Type == events.ExecutionsVoided {
-				for _, id := range e.Voids {
-					list = append(list, void{r.Metrics.RunKey, id})
-				}
+var spareRows = sync.Pool{New: func() any { return &runRows{values: make([]array, len(sent)-1)} }}
+
+// fill goes through the runs once: column by column would be a walk through memory for each column.
+func (r *runRows) fill(runs []*sinks.RunChange) {
+	r.empty()
+	for _, run := range runs {
+		m := &run.Metrics
+		r.keys = append(r.keys, pgtype.UUID{Bytes: m.RunKey, Valid: true})
+		for i := range r.values {
+			r.values[i].field(sent[i+1].field(m))
+		}
+		r.versions.integer(m.Version)
+		begin := len(r.chunks)
+		r.chunks = sinks.AppendChunk(r.chunks, run.Events)
+		r.begins.integer(int64(begin + 1))
+		r.lengths.integer(int64(len(r.chunks) - begin))
+		r.fillVoided(run)
+	}
+}
+
+func (r *runRows) fillVoided(run *sinks.RunChange) {
+	for i := range run.Events {
+		if e := &run.Events[i]; e.Type == events.ExecutionsVoided {
+			for _, id := range e.Voids {
+				r.voided = append(r.voided, void{run.Metrics.RunKey, id})
 			}
 		}
 	}
-	return list
+}
+
+func (r *runRows) empty() {
+	r.keys, r.chunks, r.voided = r.keys[:0], r.chunks[:0], r.voided[:0]
+	for _, a := range []*array{&r.versions, &r.begins, &r.lengths} {
+		a.b = a.b[:0]
+	}
+	for i := range r.values {
+		r.values[i].b = r.values[i].b[:0]
+	}
 }
 
 // writeDeadLetters keeps rows up to the limit of their reason and counts the rest. The position's row lock, taken before,
@@ -154,13 +161,14 @@ const writeDeadLetters = `
 WITH letters AS (
 	SELECT l.*, coalesce(c.kept, 0) + row_number() OVER (PARTITION BY l.reason ORDER BY l.sequence) <= $3::bigint AS keep
 	FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-		$11::timestamptz[], $12::text[])
+		$11::bigint[], $12::text[])
 		AS l (sequence, subject, campaign_id, run_id, reason, field, detail, time, payload)
 	LEFT JOIN dead_letter_counts c ON c.stream = $1::text AND c.reason = l.reason
 ), kept AS (
 	INSERT INTO dead_letters
 		(stream, epoch, sequence, subject, campaign_id, run_id, reason, field, detail, time, payload)
-	SELECT $1::text, $2::bigint, sequence, subject, campaign_id, run_id, reason, field, detail, time, decode(payload, 'hex')
+	SELECT $1::text, $2::bigint, sequence, subject, campaign_id, run_id, reason, field, detail,
+		timestamptz 'epoch' + time * interval '1 microsecond', decode(payload, 'hex')
 	FROM letters WHERE keep
 )
 INSERT INTO dead_letter_counts AS c (stream, reason, kept, dropped, first_dropped, last_dropped)
@@ -172,17 +180,17 @@ ON CONFLICT (stream, reason) DO UPDATE SET kept = c.kept + excluded.kept, droppe
 	last_dropped = coalesce(excluded.last_dropped, c.last_dropped)`
 
 func (s *Store) queueDeadLetters(pipeline *pgx.Batch, b *sinks.Batch) {
-	column := func(field func(d *sinks.DeadLetter) any) array { return arrayOf(b.DeadLetters, field) }
+	column := func(add func(a *array, d *sinks.DeadLetter)) string { return arrayOf(b.DeadLetters, add) }
 	pipeline.Queue(writeDeadLetters, b.Next.Stream, b.Next.Epoch, int64(s.deadLetterLimit),
-		column(func(d *sinks.DeadLetter) any { return int64(d.Sequence) }),
-		column(func(d *sinks.DeadLetter) any { return cleanText(d.Subject) }),
-		column(func(d *sinks.DeadLetter) any { return cleanText(d.CampaignID) }),
-		column(func(d *sinks.DeadLetter) any { return cleanText(d.RunID) }),
-		column(func(d *sinks.DeadLetter) any { return string(d.Reason) }),
-		column(func(d *sinks.DeadLetter) any { return cleanText(d.Field) }),
-		column(func(d *sinks.DeadLetter) any { return cleanText(d.Detail) }),
-		column(func(d *sinks.DeadLetter) any { return d.Time }),
-		column(func(d *sinks.DeadLetter) any { return hex.EncodeToString(d.Payload) }))
+		column(func(a *array, d *sinks.DeadLetter) { a.integer(int64(d.Sequence)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Subject)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.CampaignID)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.RunID)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(string(d.Reason)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Field)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Detail)) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.time(d.Time) }),
+		column(func(a *array, d *sinks.DeadLetter) { a.text(hex.EncodeToString(d.Payload)) }))
 }
 
 // cleanText makes text that Postgres keeps of what may be any bytes, as subjects are.

@@ -108,7 +108,7 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 func (s *Store) eachChunk(ctx context.Context, runs []uuid.UUID,
 	visit func(key events.Key, run uuid.UUID, version int64, chunk []byte) error,
 ) error {
-	rows, err := s.pool.Query(ctx, storedEvents, keyArray(runs))
+	rows, err := s.pool.Query(ctx, storedEvents, keysOf(runs, func(key *uuid.UUID) uuid.UUID { return *key }))
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
-	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -15,12 +15,6 @@ INSERT INTO dataverse_outbox AS o (run_key, version, marked_at)
 SELECT m.run_key, m.version, $3::timestamptz FROM unnest($1::uuid[], $2::bigint[]) AS m (run_key, version)
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version,
 	marked_at = CASE WHEN o.version > o.delivered THEN o.marked_at ELSE excluded.marked_at END`
-
-func queueMarks(pipeline *pgx.Batch, runs []*sinks.RunChange, at time.Time) {
-	pipeline.Queue(writeMarks,
-		arrayOf(runs, func(r **sinks.RunChange) any { return valueOf(&(*r).Metrics.RunKey) }),
-		arrayOf(runs, func(r **sinks.RunChange) any { return (*r).Metrics.Version }), at)
-}
 
 // Undelivered returns runs whose newest version is above the delivered one, those marked first first.
 func (s *Store) Undelivered(ctx context.Context, limit int) ([]sinks.Mark, error) {
@@ -58,7 +52,7 @@ func (s *Store) Delivered(ctx context.Context, marks []sinks.Mark) error {
 	ctx, done := s.alive(ctx)
 	defer done()
 	_, err := s.pool.Exec(ctx, deliver,
-		arrayOf(marks, func(m *sinks.Mark) any { return valueOf(&m.RunKey) }),
-		arrayOf(marks, func(m *sinks.Mark) any { return m.Version }))
+		keysOf(marks, func(m *sinks.Mark) uuid.UUID { return m.RunKey }),
+		arrayOf(marks, func(a *array, m *sinks.Mark) { a.integer(m.Version) }))
 	return failed("mark delivered", err)
 }

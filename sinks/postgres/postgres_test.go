@@ -11,16 +11,21 @@ import (
 
 func TestMain(m *testing.M) { sinktest.Main(m) }
 
-// modes are the ways in which the driver can talk to the server. Not one of them may change what is stored.
-var modes = []struct{ name, setting string }{
-	{"CacheStatement", ""},
-	{"CacheDescribe", "&default_query_exec_mode=cache_describe"},
-	{"Exec", "&default_query_exec_mode=exec"},
-	{"SimpleProtocol", "&default_query_exec_mode=simple_protocol"},
+// mode is a way in which the driver can talk to the server. None may change what is stored.
+type mode struct {
+	name    string
+	setting string // of the URL
 }
 
+var (
+	cacheStatement = mode{"CacheStatement", ""}
+	cacheDescribe  = mode{"CacheDescribe", "&default_query_exec_mode=cache_describe"}
+	exec           = mode{"Exec", "&default_query_exec_mode=exec"}
+	simpleProtocol = mode{"SimpleProtocol", "&default_query_exec_mode=simple_protocol"}
+)
+
 func TestStore(t *testing.T) {
-	for _, mode := range modes {
+	for _, mode := range []mode{cacheStatement, cacheDescribe, exec} {
 		t.Run(mode.name, func(t *testing.T) {
 			sinktest.Run(t, func(t testing.TB) sinktest.Database {
 				url := migrated(t)
@@ -32,7 +37,7 @@ func TestStore(t *testing.T) {
 
 func TestStoreThroughPgBouncer(t *testing.T) {
 	bouncer := sinktest.StartPgBouncer(t, sinktest.SharedPostgres(t))
-	for _, mode := range modes[1:] {
+	for _, mode := range []mode{cacheDescribe, simpleProtocol} {
 		t.Run(mode.name, func(t *testing.T) {
 			sinktest.Run(t, func(t testing.TB) sinktest.Database {
 				url := migrated(t)
@@ -42,14 +47,20 @@ func TestStoreThroughPgBouncer(t *testing.T) {
 	}
 }
 
-// migrated makes a database with our schema and returns its URL.
+var databases = sinktest.Databases{
+	Migrate: Migrate,
+	Empty: `
+DO $$ BEGIN
+	TRUNCATE stream_positions, campaign_metrics, event_chunks, voided_events, dead_letters, dead_letter_counts,
+		dataverse_outbox;
+	UPDATE ledger SET id = gen_random_uuid();
+END $$`,
+}
+
+// migrated returns the URL of an empty database with our schema.
 func migrated(t testing.TB) string {
 	t.Helper()
-	url := sinktest.SharedPostgres(t).CreateDatabase(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	return url
+	return databases.Get(t)
 }
 
 func database(t testing.TB, plain, url string) sinktest.Database {

@@ -172,8 +172,8 @@ func (s *PostgresServer) DSN(database string) string {
 // CreateDatabase makes an empty database for the test, which is dropped with it, and returns its DSN.
 func (s *PostgresServer) CreateDatabase(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	if err := s.exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+	name, err := s.newDatabase(t.Context())
+	if err != nil {
 		t.Fatalf("create database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -185,6 +185,11 @@ func (s *PostgresServer) CreateDatabase(t testing.TB) string {
 		}
 	})
 	return s.DSN(name)
+}
+
+func (s *PostgresServer) newDatabase(ctx context.Context) (name string, err error) {
+	name = fmt.Sprintf("test_%d", s.databases.Add(1))
+	return name, s.exec(ctx, "CREATE DATABASE "+name)
 }
 
 func (s *PostgresServer) exec(ctx context.Context, statement string) error {

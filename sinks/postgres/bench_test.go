@@ -1,0 +1,54 @@
+package postgres
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+// BenchmarkCommit commits batches to a server that syncs its writes. The fold is not part of it.
+func BenchmarkCommit(b *testing.B) {
+	server := sinktest.StartPostgres(b)
+	for _, mode := range []mode{cacheStatement, cacheDescribe, exec, simpleProtocol} {
+		for _, size := range []struct{ runs, executions int }{{1000, 10_000}, {1, 1}} {
+			b.Run(fmt.Sprintf("%s/%dx%d", mode.name, size.runs, size.executions/size.runs), func(b *testing.B) {
+				url := server.CreateDatabase(b)
+				if err := Migrate(b.Context(), url); err != nil {
+					b.Fatal(err)
+				}
+				store, err := Open(b.Context(), Config{URL: url + mode.setting})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer store.Close()
+				w := sinktest.NewWriter(b, store, "RUN_EVENTS")
+				b.ReportAllocs()
+				for round := 0; b.Loop(); round++ {
+					b.StopTimer()
+					batch := w.Fold(newRuns(round, size.runs, size.executions)...)
+					b.StartTimer()
+					if err := w.Commit(b.Context(), batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.N*size.executions)/b.Elapsed().Seconds(), "executions/s")
+			})
+		}
+	}
+}
+
+// newRuns makes executions of runs that no other round has, as they would arrive: interleaved, with ids as UUIDs.
+func newRuns(round, runs, executions int) []events.Event {
+	list := make([]events.Event, executions)
+	for i := range list {
+		list[i] = execution(fmt.Sprintf("run-%d-%d", round, i%runs), fmt.Sprintf("%08x-0000-4000-8000-%012x", round, i))
+		list[i].AgentID = fmt.Sprintf("agent-%d", i/runs)
+		list[i].LatencyMs = int64(i * 7919 % 60_000)
+	}
+	return list
+}
+
+var _ sinks.Store = (*Store)(nil)
