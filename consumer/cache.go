@@ -9,7 +9,7 @@ import (
 
 // cacheBytes bounds the runs that stay in memory between batches. A run that left is read back when an event for it
 // comes, so this trades memory for reads, never for numbers.
-const cacheBytes = 48 << 20
+const cacheBytes = 24 << 20
 
 // cachedRun is a run in memory. version is the one that the store has once all sealed batches are committed.
 type cachedRun struct {
@@ -56,9 +56,9 @@ func (c *cache) remove(e *list.Element) {
 	c.bytes -= r.size
 }
 
-// trim takes the runs of the batch by what they weigh now, and lets the ones used longest ago go. The given batches
-// still need theirs.
-func (c *cache) trim(done *batch, needed ...*batch) {
+// trim weighs the runs of a committed batch anew and lets the ones used longest ago go. The runs of that batch stay, and
+// those of the open one: a run that is greater than the whole cache would else be read back for every commit.
+func (c *cache) trim(done, open *batch) {
 	for _, ch := range done.runs {
 		size := ch.state.run.Size()
 		if e, ok := c.byKey[ch.state.run.Key()]; ok && e.Value == any(ch.state) {
@@ -68,18 +68,9 @@ func (c *cache) trim(done *batch, needed ...*batch) {
 	}
 	for e := c.recent.Back(); e != nil && c.bytes > cacheBytes; {
 		before := e.Prev()
-		if !inUse(e.Value.(*cachedRun), needed) {
+		if key := e.Value.(*cachedRun).run.Key(); done.runs[key] == nil && open.runs[key] == nil {
 			c.remove(e)
 		}
 		e = before
 	}
-}
-
-func inUse(r *cachedRun, batches []*batch) bool {
-	for _, b := range batches {
-		if b != nil && b.runs[r.run.Key()] != nil {
-			return true
-		}
-	}
-	return false
 }

@@ -49,8 +49,8 @@ type Store struct {
 
 var _ sinks.Store = (*Store)(nil)
 
-// Open opens the database and brings its schema up to date. A schema of a later program is ErrSchema, which nothing
-// is changed for.
+// Open opens the database and brings its schema up to date. A schema of a later program is ErrSchema, and left as it is.
+// While another process makes the same file Open may be ErrUnavailable.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	s, err := open(ctx, c)
 	if err != nil {
@@ -115,7 +115,7 @@ func location(c Config) (host, path string, err error) {
 // is moved into the file at 16 MiB rather than 4, so that a page which several commits touch is moved once.
 var (
 	writerOptions = url.Values{"_txlock": {"immediate"}, "_journal_mode": {"WAL"}, "_pragma": {"busy_timeout(5000)",
-		"synchronous(NORMAL)", "foreign_keys(1)", "temp_store(MEMORY)", "cache_size(-65536)", "wal_autocheckpoint(4096)"}}
+		"synchronous(NORMAL)", "foreign_keys(1)", "temp_store(MEMORY)", "cache_size(-16384)", "wal_autocheckpoint(4096)"}}
 	readerOptions = url.Values{"_query_only": {"1"}, "_pragma": {"busy_timeout(5000)", "temp_store(MEMORY)"}}
 )
 
