@@ -29,11 +29,15 @@ func TestFlatObjectsAreReadFast(t *testing.T) {
 		`{"id":"a","attempt":-1.5e+3,"version":null,"tokensIn":0,"model":"🚀","phase":true}`: true,
 		" {\t\"id\" :\r\n\"a\" , \"phase\":false } \n":                                      true,
 		`{"id":""}`: true,
-		``:          false, `{`: false, `{}`: false, `{"id"`: false, `{"id":`: false, `{"id":"a"`: false, `{"id":"a",`: false, `{"id":"a",}`: false,
+		``:          false, `{`: false, `{}`: false, `{"id"`: false, `{"id":`: false, `{"id":"a"`: false, `{"id":"a",`: false,
+		`{"id":"a",}`: false,
 		`{"id":"a"}x`: false, `{"id":"a"}{}`: false, `{"id":"a","id":"b"}`: false, `{"id":null,"id":"b"}`: false,
-		`{"unknown":1}`: false, `{"longer than any name":1}`: false, `{"i\u0064":"a"}`: false, `{"id":"\n"}`: false, "{\"id\":\"\n\"}": false,
-		`{"id":[]}`: false, `{"id":{}}`: false, `{"id":nul}`: false, `{"id":nullx}`: false, `{"id":True}`: false, "{\"id\":\"\xff\"}": false,
-		`{"id":01}`: false, `{"id":1.}`: false, `{"id":.1}`: false, `{"id":-}`: false, `{"id":1e}`: false, `{"id":1e+}`: false, `{"id":+1}`: false,
+		`{"unknown":1}`: false, `{"longer than any name":1}`: false, `{"i\u0064":"a"}`: false, `{"id":"\n"}`: false,
+		"{\"id\":\"\n\"}": false,
+		`{"id":[]}`:       false, `{"id":{}}`: false, `{"id":nul}`: false, `{"id":nullx}`: false, `{"id":True}`: false,
+		"{\"id\":\"\xff\"}": false,
+		`{"id":01}`:         false, `{"id":1.}`: false, `{"id":.1}`: false, `{"id":-}`: false, `{"id":1e}`: false,
+		`{"id":1e+}`: false, `{"id":+1}`: false,
 		`["id"]`: false, `{"id" "a"}`: false, `{"id":"a" "phase":"b"}`: false, "{\"id\":\"\x7f\"}": true,
 	} {
 		if got := checkFlat(t, []byte(payload)); got != want {
@@ -44,8 +48,10 @@ func TestFlatObjectsAreReadFast(t *testing.T) {
 
 func FuzzScan(f *testing.F) {
 	for _, seed := range []string{
-		`{"id":"a","attempt":-1.5e+3,"version":null,"tokensIn":0,"model":"🚀","phase":true}`, " {\t\"id\" :\r\n\"a\" } \n", `{"id":1}x`,
-		`{"id":1,"id":2}`, `{"costUSD":1E-9,"latencyMs":0.50}`, "{\"id\":\"\xff\"}", "{\"id\":\"\x00\"}", `{"id":"\u0041","x":[]}`, `{"data":"","time":""}`,
+		`{"id":"a","attempt":-1.5e+3,"version":null,"tokensIn":0,"model":"🚀","phase":true}`, " {\t\"id\" :\r\n\"a\" } \n",
+		`{"id":1}x`,
+		`{"id":1,"id":2}`, `{"costUSD":1E-9,"latencyMs":0.50}`, "{\"id\":\"\xff\"}", "{\"id\":\"\x00\"}",
+		`{"id":"\u0041","x":[]}`, `{"data":"","time":""}`,
 	} {
 		f.Add([]byte(seed))
 	}
