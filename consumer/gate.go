@@ -53,6 +53,7 @@ func (s *session) startOver(ctx context.Context, patience time.Duration) error {
 		return err
 	}
 	if pin := pinOf(info); pin != "" && pin != s.pin {
+		s.reader.status.set(Standby) // no pin said so at the start if the stream was quiet then
 		return nil
 	}
 	return s.reset(ctx)
