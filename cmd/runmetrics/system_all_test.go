@@ -39,6 +39,7 @@ var systemTests = []struct {
 	{name: "idle", heavy: true, run: testIdle},
 	{name: "kill", heavy: true, run: testKill},
 	{name: "outage", heavy: true, run: testOutage},
+	{name: "replicas", heavy: true, run: testReplicas},
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
 	{name: "readme", run: testReadme},
