@@ -20,8 +20,9 @@ const (
 	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit
 	// starts at once; with one, many small commits would take the time that reading needs.
 	gatherTime = 20 * time.Millisecond
-	// idleCheck is how often a reader that gets nothing asks the broker, never the database, whether that is right.
-	idleCheck = 30 * time.Second
+	// lookTime is how often a reader asks the broker, never the database, how the stream is, and whether it is right that
+	// nothing arrives.
+	lookTime = 30 * time.Second
 	// drainTime is what a stopping reader may take for its last commits, of the ten seconds that the process has.
 	drainTime = 8 * time.Second
 	// danglingPin is the time between two looks at a pin that nobody seems to hold.
@@ -81,7 +82,8 @@ func (s *session) begin(ctx context.Context) error {
 		return err
 	}
 	s.gate = gate{last: s.position.Sequence, progress: r.now()}
-	r.status.begin(s.position, info.State.LastSeq)
+	r.status.stream(info)
+	r.status.update(func(st *Status) { st.Position = s.position })
 	if s.consumer, err = EnsureConsumer(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
 		return err
 	}
@@ -163,6 +165,8 @@ func (s *session) run(ctx context.Context) error {
 	// Commits outlive ctx, so that a drain can finish them, but not the session.
 	commits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer s.leave(consume, cancel)
+	look := time.NewTicker(lookTime)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -178,8 +182,8 @@ func (s *session) run(ctx context.Context) error {
 			err = s.take(ctx, commits)
 		case <-s.gathered:
 			s.open.ripe = true
-		case <-time.After(idleCheck):
-			err = s.checkIdle(ctx)
+		case <-look.C:
+			err = s.look(ctx)
 		}
 		if err != nil {
 			return err
@@ -289,18 +293,18 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 	return nil
 }
 
-// checkIdle runs when nothing arrived for a while. It asks the broker only: an idle runmetrics lets the database sleep.
-func (s *session) checkIdle(ctx context.Context) error {
+// look asks the broker only: an idle runmetrics lets the database sleep.
+func (s *session) look(ctx context.Context) error {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at stream: %w", err)
 	}
-	s.reader.status.lastSequence(info.State.LastSeq)
+	s.reader.status.stream(info)
 	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
 		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
 	}
 	if info.State.LastSeq > s.gate.last {
-		return s.startOver(ctx, idleCheck/2)
+		return s.startOver(ctx, lookTime/2)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package consumer
 import (
 	"sync"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -27,6 +29,9 @@ type Status struct {
 	Note         string // what was found of the stream at the last start, if it was not what was expected
 	Position     sinks.Position
 	LastSequence uint64 // of the stream, when it was last asked
+	// OutageHours is how long the store could stay away from then on before events are lost or refused; nil where
+	// nothing bounds it.
+	OutageHours *float64
 
 	Read        int64
 	Applied     int64
@@ -62,12 +67,15 @@ func (s *status) fail(state State, err error) {
 	s.update(func(s *Status) { s.State, s.Reason = state, err.Error() })
 }
 
-// begin starts a session: what an earlier one read and did not commit is read again.
-func (s *status) begin(p sinks.Position, last uint64) {
-	s.update(func(s *Status) { s.Position, s.LastSequence = p, last })
+// stream takes note of what the broker says of the stream.
+func (s *status) stream(info *jetstream.StreamInfo) {
+	s.update(func(s *Status) {
+		s.LastSequence, s.OutageHours = info.State.LastSeq, nil
+		if hours, bounded := outageHours(info); bounded {
+			s.OutageHours = &hours
+		}
+	})
 }
-
-func (s *status) lastSequence(last uint64) { s.update(func(s *Status) { s.LastSequence = last }) }
 
 // read counts messages that were taken in, of which some were dropped for want of room.
 func (s *status) read(n, dropped int) {

@@ -94,7 +94,7 @@ func (s *service) state(ctx context.Context) query.State {
 	for _, reader := range s.readers {
 		status := reader.Status()
 		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,
-			Position: status.Position.Sequence, LastSequence: status.LastSequence}
+			Position: status.Position.Sequence, LastSequence: status.LastSequence, OutageHours: status.OutageHours}
 		for _, reason := range []string{status.Reason, status.Note} {
 			if reason != "" {
 				of.Reasons = append(of.Reasons, reason)
