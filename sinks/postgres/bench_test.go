@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/apexsalesai/runmetrics/events"
-	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -50,5 +49,3 @@ func newRuns(round, runs, executions int) []events.Event {
 	}
 	return list
 }
-
-var _ sinks.Store = (*Store)(nil)

@@ -21,7 +21,7 @@ import (
 // as one transaction: the guards are statements of it that fail. When the client dies on the way, the server either has
 // all of the pipeline and may still commit it, or rolls back.
 func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
-	ctx, done := s.alive(ctx)
+	ctx, done := s.alive(context.WithValue(ctx, committing{}, true))
 	defer done()
 	pipeline := new(pgx.Batch)
 	queuePosition(pipeline, prev, b)

@@ -113,7 +113,7 @@ func conflictOf(answer *pgconn.PgError) error {
 	for text := range strings.SplitSeq(answer.Detail, ",") {
 		key, err := uuid.Parse(text)
 		if err != nil {
-			return fmt.Errorf("%w: a version conflict names no run", sinks.ErrSchema)
+			return fmt.Errorf("%w: %w: a version conflict names no run", sinks.ErrBlocked, sinks.ErrSchema)
 		}
 		conflict.Runs = append(conflict.Runs, key)
 	}

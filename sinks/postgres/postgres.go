@@ -1,3 +1,32 @@
+// Package postgres keeps the promise of package sinks in a Postgres database such as Neon, through its pooler or directly.
+//
+// # One round trip
+//
+// A commit is a pipeline of statements that the server takes as one transaction; its guards are functions of the schema
+// that fail with SQLSTATEs of their own. On a connection that has sent such statements before it takes exactly one round
+// trip, through a pooler too (TestCommitIsOneRoundTrip). The first use of a statement on a connection costs one more, to
+// prepare or describe it. So does a refused commit, two on a direct connection, because the driver then forgets its
+// statements. Nothing is sent while nothing is asked for: a database that sleeps when idle is left to sleep.
+//
+// # Chunks
+//
+// The events that one commit applies to one run are one row, a JSON array that views take apart again. Measured with
+// Postgres 15 on two cores, 1,000,000 executions, ten of each run, commits of 10,000:
+//
+//	                      executions/s       server CPU   log     table and index
+//	a row for each        67,000-101,000     8 µs         440 B   280 B
+//	chunks, text          227,000-280,000    3 µs         226 B   164 B
+//	chunks, json          214,000-232,000
+//	chunks, jsonb         141,000-153,000
+//	chunks, bytea         272,000-296,000                                 (no SQL can read them)
+//
+// Reading all of them back in SQL takes 0.09 s from rows and 1.1 s from chunks of text. `go test -run '^$' -bench
+// Commit/CacheStatement ./sinks/postgres` measures what became of it.
+//
+// # Values
+//
+// Money is numeric, written and read as decimal text, never a float. Names that the database cannot keep are ErrRefused,
+// except in dead letters, whose texts may be any bytes and are made valid.
 package postgres
 
 import (
@@ -82,10 +111,24 @@ const (
 	maxConnLife    = 30 * time.Minute
 	lifeJitter     = 5 * time.Minute
 	healthCheck    = 30 * time.Second // looks at ages only
-	pingAfterIdle  = 30 * time.Second // a ping is one more round trip; a connection lost before it fails as one lost after
 	pingTimeout    = 5 * time.Second
 	connectTimeout = 15 * time.Second // a cold start and the queue before it
+
+	// A connection that was idle for longer is asked whether it lives before a call depends on it. That is one more
+	// round trip, so commits ask later: their caller deals with a lost connection anyway, a reader's would have to.
+	pingBeforeRead   = time.Second
+	pingBeforeCommit = 30 * time.Second
 )
+
+// committing marks the context of a commit.
+type committing struct{}
+
+func shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if ctx.Value(committing{}) != nil {
+		return p.IdleDuration > pingBeforeCommit
+	}
+	return p.IdleDuration > pingBeforeRead
+}
 
 // parseConfig reads the URL. The error does not quote it: a malformed URL hides where its password is.
 func parseConfig(url string) (*pgxpool.Config, error) {
@@ -129,7 +172,7 @@ func tune(config *pgxpool.Config, said func(setting string) bool) {
 		config.MaxConnLifetime, config.MaxConnLifetimeJitter = maxConnLife, lifeJitter
 	}
 	config.HealthCheckPeriod, config.PingTimeout = healthCheck, pingTimeout
-	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > pingAfterIdle }
+	config.ShouldPing = shouldPing
 
 	c := config.ConnConfig
 	if c.ConnectTimeout == 0 {

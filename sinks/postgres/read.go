@@ -15,9 +15,9 @@ import (
 // List returns records newest first.
 func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
 	var q conditions
-	q.equal("campaign_id", f.CampaignID)
-	q.equal("run_id", f.RunID)
-	q.equal("phase", f.Phase)
+	q.filter("campaign_id", f.CampaignID)
+	q.filter("run_id", f.RunID)
+	q.filter("phase", f.Phase)
 	q.status(f)
 	if !f.Since.IsZero() {
 		q.add("created_at >= ?::timestamptz", f.Since)
@@ -49,10 +49,19 @@ func (q *conditions) add(term string, args ...any) {
 	q.terms = append(q.terms, term)
 }
 
-func (q *conditions) equal(column, value string) {
+// filter adds a condition unless the value is empty.
+func (q *conditions) filter(column, value string) {
 	if value != "" {
-		q.add(column+" = ?::text", value)
+		q.equal(column, value)
 	}
+}
+
+func (q *conditions) equal(column, value string) {
+	if cleanText(value) != value {
+		q.add("false") // no name is like that, and the server would refuse the question
+		return
+	}
+	q.add(column+" = ?::text", value)
 }
 
 // status tells running from stalled, of which the table knows nothing.
@@ -65,7 +74,7 @@ func (q *conditions) status(f sinks.Filter) {
 	case f.Status == aggregate.Running && !f.IdleSince.IsZero():
 		q.add("status = 'running' AND updated_at >= ?::timestamptz", f.IdleSince)
 	default:
-		q.equal("status", string(f.Status))
+		q.filter("status", string(f.Status))
 	}
 }
 
@@ -78,7 +87,10 @@ func (q *conditions) where() string {
 
 // Phases returns the records of a run, one for each of its phases.
 func (s *Store) Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error) {
-	return s.records(ctx, "read phases", "WHERE campaign_id = $1::text AND run_id = $2::text ORDER BY phase", campaignID, runID)
+	var q conditions
+	q.equal("campaign_id", campaignID)
+	q.equal("run_id", runID)
+	return s.records(ctx, "read phases", q.where()+" ORDER BY phase", q.args...)
 }
 
 // Get returns the record of one run key.

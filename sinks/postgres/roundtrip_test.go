@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/apexsalesai/runmetrics/events"
-	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -104,25 +103,40 @@ func execution(run, id string) events.Event {
 	}
 }
 
-func TestRefusedCommitCostsTheNextOneItsCaches(t *testing.T) {
-	store, turns := counted(t, migrated(t), Config{})
-	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
-	for i := range 2 {
-		if err := w.Write(t.Context(), execution("run", fmt.Sprint(i))); err != nil {
+func TestCommitSendsOnlyWhatTheBatchHolds(t *testing.T) {
+	t.Parallel()
+	server := sinktest.StartPostgres(t, "fsync=off", "log_statement=all")
+	url := server.CreateDatabase(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	const application = "counted"
+	store, err := Open(t.Context(), Config{URL: url + "&application_name=" + application, Marks: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if n := server.Statements(application); n != 0 {
+		t.Errorf("Open sent %d statements", n)
+	}
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS") // reads the position
+	for _, test := range []struct {
+		name       string
+		events     []events.Event
+		statements int
+	}{
+		{"nothing", nil, 1},                             // position
+		{"a run", everything(0, 1)[:1], 4},              // and metrics, chunks, marks
+		{"a duplicate", everything(0, 1)[:1], 1},        // position
+		{"a conflict", everything(0, 1)[1:2], 2},        // and dead letters
+		{"everything", everything(1, 5), 1 + 3 + 1 + 1}, // position, run, void, dead letter
+	} {
+		before := server.Statements(application)
+		if err := w.Commit(t.Context(), w.Fold(test.events...)); err != nil {
 			t.Fatal(err)
 		}
+		if n := server.Statements(application) - before; n != test.statements {
+			t.Errorf("%s: %d statements, not %d", test.name, n, test.statements)
+		}
 	}
-	if err := store.Commit(t.Context(), sinks.Position{Stream: "RUN_EVENTS"}, w.Fold(execution("run", "3"))); err == nil {
-		t.Fatal("a commit on an old position stood")
-	}
-	before := turns.n.Load()
-	if err := w.Reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("reload", turns.n.Load()-before)
-	before = turns.n.Load()
-	if err := w.Commit(t.Context(), w.Fold(execution("other", "3"))); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("commit", turns.n.Load()-before)
 }

@@ -1,2 +1,0 @@
-// Package postgres keeps the promise of package sinks in a Postgres database, such as Neon.
-package postgres
