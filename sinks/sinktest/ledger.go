@@ -23,6 +23,7 @@ func (s suite) ledgerTests() []test {
 		{"StreamsMoveIndependently", s.independentStreams},
 		{"PositionThatDoesNotAddUpIsNotStored", s.unbalancedPosition},
 		{"MovedPositionIsToldBeforeVersions", s.positionBeforeVersions},
+		{"CommitThatFailsInTheMiddleStoresNothing", s.missingTable},
 		{"CanceledCommitStoresAllOrNothing", s.canceledCommit},
 		{"IdentityIsTheDatabases", s.identity},
 		{"ClosedStoreIsUnavailable", s.closedStore},
@@ -251,6 +252,36 @@ func (s suite) positionBeforeVersions(t *testing.T) {
 		t.Errorf("moved position and moved version: %v", err)
 	}
 	db.untouched(t, before)
+}
+
+// missingTable takes away what a commit writes to last: that is for a person to mend, and nothing of the rest stays.
+func (s suite) missingTable(t *testing.T) {
+	store, db := s.open(t, Options{Marks: true})
+	w := NewWriter(t, store, stream)
+	if err := w.Write(t.Context(), executions(key("r"), 0, 3)...); err != nil {
+		t.Fatal(err)
+	}
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := db.SQL.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := db.dump(t)
+	b := w.Fold(append(executions(key("r"), 3, 3), executions(key("new"), 0, 3)...)...)
+	b.Next.Sequence, b.Next.DeadLetters = b.Next.Sequence+1, 1
+	b.DeadLetters = []sinks.DeadLetter{{Sequence: b.Next.Sequence, Subject: "x", Reason: events.Malformed, Time: epoch}}
+	for _, table := range []string{"dead_letters", "event_chunks", "dataverse_outbox"} {
+		rename(table, "away")
+		if err := store.Commit(t.Context(), w.Position, b); !errors.Is(err, sinks.ErrBlocked) {
+			t.Errorf("commit without the table %s: %v", table, err)
+		}
+		rename("away", table)
+		db.untouched(t, before)
+	}
+	if err := w.Commit(t.Context(), b); err != nil {
+		t.Errorf("commit after all tables are back: %v", err)
+	}
 }
 
 // canceledCommit cancels commits at ever later moments, so that every statement is hit, until one is through.

@@ -3,6 +3,7 @@ package sinktest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,28 +176,16 @@ func (s suite) everyRate(t *testing.T) {
 	if err := w.Write(t.Context(), list...); err != nil {
 		t.Fatal(err)
 	}
-	var cursor *sinks.Cursor
-	seen := 0
-	for {
-		page, err := store.List(t.Context(), sinks.Filter{}, cursor, 500)
+	records := listAll(t, store, sinks.Filter{}, 500)
+	if len(records) != len(list) {
+		t.Errorf("%d runs listed of %d", len(records), len(list))
+	}
+	for _, m := range records {
+		i, err := strconv.Atoi(m.RunID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
-			break
-		}
-		for _, m := range page {
-			var i int
-			if _, err := fmt.Sscan(m.RunID, &i); err != nil {
-				t.Fatal(err)
-			}
-			same(t, "record", []aggregate.Metrics{m}, []aggregate.Metrics{folded(list[i/8:i/8+1], m)})
-			cursor = &sinks.Cursor{CreatedAt: m.CreatedAt, RunKey: m.RunKey}
-			seen++
-		}
-	}
-	if seen != len(list) {
-		t.Errorf("%d runs listed of %d", seen, len(list))
+		same(t, "record", []aggregate.Metrics{m}, []aggregate.Metrics{folded(list[i/8:i/8+1], m)})
 	}
 }
 

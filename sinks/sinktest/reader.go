@@ -82,7 +82,11 @@ func listAll(t testing.TB, store sinks.Reader, f sinks.Filter, limit int) []aggr
 		if len(page) < limit {
 			return all
 		}
-		after = behind(page)
+		next := behind(page)
+		if after != nil && *next == *after {
+			t.Fatalf("the page behind %+v ends there too", *after)
+		}
+		after = next
 	}
 }
 

@@ -29,8 +29,8 @@ type Options struct {
 	Marks           bool // commits write outbox marks
 }
 
-// Database is a database of its own, with the store's schema and no data. Whoever made it removes it with the test's
-// Cleanup.
+// Database is a database of its own without data. Its schema may be there, or be made by the first Open. Whoever made it
+// removes it with the test's Cleanup.
 type Database struct {
 	Dialect Dialect
 	// SQL runs plain statements, past the store.

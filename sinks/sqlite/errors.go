@@ -37,6 +37,11 @@ func classified(err error) bool {
 	return false
 }
 
+// damaged is a stored value that no program wrote.
+func damaged(what string, err error) error {
+	return fmt.Errorf("%w: read %s: %w", sinks.ErrBlocked, what, err)
+}
+
 // meaningOf reads an extended result code.
 func meaningOf(code int) error {
 	switch code {

@@ -42,12 +42,15 @@ FROM stream_positions WHERE stream = ? ORDER BY epoch DESC LIMIT 1`, stream).
 	}
 	p.Sequence = uint64(sequence)
 	if p.Created, err = time.Parse(time.RFC3339Nano, created); err != nil {
-		return p, err
+		return p, damaged("time", err)
 	}
-	if messageTime.Valid {
-		p.MessageTime, err = time.Parse(time.RFC3339Nano, messageTime.String)
+	if !messageTime.Valid {
+		return p, nil
 	}
-	return p, err
+	if p.MessageTime, err = time.Parse(time.RFC3339Nano, messageTime.String); err != nil {
+		return p, damaged("time", err)
+	}
+	return p, nil
 }
 
 // loadRuns reads version and events in one statement, so that both are of the same commit.
@@ -116,7 +119,7 @@ func (s *Store) readChunks(ctx context.Context, runs []uuid.UUID,
 			return err
 		}
 		if err := each(key, run, version, chunk); err != nil {
-			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody wrote to the file by hand
+			return damaged("chunk", err)
 		}
 	}
 	return rows.Err()

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"database/sql"
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -65,7 +64,7 @@ func scanMetrics(rows *sql.Rows) (aggregate.Metrics, error) {
 		m.SuccessRate = &hundredths
 	}
 	if m.CostUSD, err = aggregate.ParseMoney(cost); err != nil {
-		return m, fmt.Errorf("read cost_usd: %w", err)
+		return m, damaged("cost_usd", err)
 	}
 	if m.CreatedAt, err = parseTimestamp(createdAt); err != nil {
 		return m, err
@@ -114,7 +113,7 @@ func optionalTimestamp(t *time.Time) any {
 func parseTimestamp(s string) (time.Time, error) {
 	t, err := time.Parse(timeLayout, s)
 	if err != nil {
-		return t, fmt.Errorf("read time: %w", err)
+		return t, damaged("time", err)
 	}
 	return t, nil
 }

@@ -34,8 +34,13 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: %w: the schema has version %d, this program knows %d; use a newer program",
 			sinks.ErrBlocked, sinks.ErrSchema, current, target)
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate schema: %w", classify(err))
+	_, err = p.Up(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// Another process may have done the same in the meantime; its transaction then made ours fail.
+	if current, _, again := p.GetVersions(ctx); again == nil && current == target {
+		return nil
+	}
+	return fmt.Errorf("migrate schema: %w", classify(err))
 }

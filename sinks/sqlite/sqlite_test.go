@@ -23,13 +23,6 @@ func fresh(t testing.TB) sinktest.Database {
 	open := func(ctx context.Context, o sinktest.Options) (sinks.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, DeadLetterLimit: o.DeadLetterLimit, Marks: o.Marks})
 	}
-	store, err := open(t.Context(), sinktest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
 	return sinktest.Database{Dialect: sinktest.SQLite, SQL: plainSQL(t, path), Open: open}
 }
 
