@@ -23,8 +23,9 @@ const (
 	// lookTime is how often a reader asks the broker, never the database, how the stream is, and whether it is right that
 	// nothing arrives.
 	lookTime = 30 * time.Second
-	// drainTime is what a stopping reader may take for its last commits, of the ten seconds that the process has.
-	drainTime = 8 * time.Second
+	// drainTime is what a stopping reader may take for its last commits, of the ten seconds that the process has. Before
+	// it go requests under way, behind it the pin and the last announcements: two seconds and a half where all are slow.
+	drainTime = 7 * time.Second
 	// danglingPin is the time between two looks at a pin that nobody seems to hold.
 	danglingPin = 200 * time.Millisecond
 )
