@@ -40,6 +40,7 @@ var systemTests = []struct {
 	{name: "kill", heavy: true, run: testKill},
 	{name: "outage", heavy: true, run: testOutage},
 	{name: "replicas", heavy: true, run: testReplicas},
+	{name: "hang", heavy: true, run: testHang},
 	{name: "drain", run: testDrain},
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},

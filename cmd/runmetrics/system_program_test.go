@@ -158,20 +158,26 @@ type answer struct {
 	took   time.Duration
 }
 
-// get asks the API for a path.
-func (p *program) get(t *testing.T, path string) answer {
-	t.Helper()
+// ask asks the API for a path.
+func (p *program) ask(path string) (answer, error) {
 	began := time.Now()
 	response, err := client.Get(p.api + path)
 	if err != nil {
-		t.Fatalf("GET %s: %v", path, err)
+		return answer{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, body, time.Since(began)}, err
+}
+
+// get asks the API, which must answer something.
+func (p *program) get(t *testing.T, path string) answer {
+	t.Helper()
+	a, err := p.ask(path)
 	if err != nil {
 		t.Fatalf("GET %s: %v", path, err)
 	}
-	return answer{response.StatusCode, response.Header, body, time.Since(began)}
+	return a
 }
 
 // read gets a path that must be there and reads its JSON into v.
