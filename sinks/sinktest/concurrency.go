@@ -98,17 +98,7 @@ func (s suite) sharedRuns(t *testing.T) {
 	store, db := s.open(t, Options{Marks: true})
 	h := newHistory(t, 8)
 	all := h.take(400)
-	shares := [2][]events.Event{}
-	for _, e := range all {
-		switch h.IntN(5) {
-		case 0:
-			shares[0], shares[1] = append(shares[0], e), append(shares[1], e)
-		case 1, 2:
-			shares[0] = append(shares[0], e)
-		default:
-			shares[1] = append(shares[1], e)
-		}
-	}
+	shares := h.share(all)
 	g, ctx := errgroup.WithContext(t.Context())
 	for i, store := range []sinks.Store{store, db.open(t, Options{Marks: true})} {
 		w := NewWriter(t, store, fmt.Sprint("PART_", i))
@@ -142,6 +132,20 @@ func (s suite) sharedRuns(t *testing.T) {
 	if a.Applied+b.Applied != int64(total) || a.Sequence+b.Sequence != uint64(len(shares[0])+len(shares[1])) {
 		t.Errorf("positions %+v and %+v, want %d applied", a, b, total)
 	}
+}
+
+// share deals the events out to two streams; every fifth goes to both.
+func (h *history) share(all []events.Event) (shares [2][]events.Event) {
+	for _, e := range all {
+		n := h.IntN(5)
+		if n < 3 {
+			shares[0] = append(shares[0], e)
+		}
+		if n > 1 {
+			shares[1] = append(shares[1], e)
+		}
+	}
+	return shares
 }
 
 func sorted(list []string) []string {

@@ -117,7 +117,8 @@ func (s suite) deadLetterLimit(t *testing.T) {
 func (s suite) oddSubjects(t *testing.T) {
 	store, db := s.open(t, Options{})
 	w := NewWriter(t, store, stream)
-	odd := []string{"", "\x00", "runs.\x00\x00c.r", "\xff\xfe", "runs.\xc3.r\xed\xa0\x80", "runs.🚀.é", "$1 ' \" \\", strings.Repeat("x", 4096)}
+	odd := []string{"", "\x00", "runs.\x00\x00c.r", "\xff\xfe", "runs.\xc3.r\xed\xa0\x80", "runs.🚀.é", "$1 ' \" \\",
+		strings.Repeat("x", 4096)}
 	var letters []sinks.DeadLetter
 	for _, s := range odd {
 		letters = append(letters, sinks.DeadLetter{Subject: s, CampaignID: s, RunID: s, Reason: events.SubjectMismatch, Detail: s})

@@ -27,13 +27,16 @@ func newRandom(t testing.TB) *rand.Rand {
 
 // awkward texts are valid in every field that takes free text. Those without control characters are valid as names too.
 var (
-	awkwardNames = []string{"plain", `quo"te`, `back\slash`, `it''s; DROP TABLE x --`, "🚀 a/b.c%41", "e\u0301 vs é", "\u2028\u2029",
+	awkwardNames = []string{"plain", `quo"te`, `back\slash`, `it''s; DROP TABLE x --`, "🚀 a/b.c%41", "e\u0301 vs é",
+		"\u2028\u2029",
 		"$1 ? :x @y", "\ufeffbom", " blank ", "\U0010FFFF\uFFFD", "['a', {}]", "<script>&amp;"}
 	awkwardTexts = append([]string{"", "line\nline\r\n\ttab", "\x01\x1f\x7f", "rate limit\u2028retry\u2029"}, awkwardNames...)
 )
 
 // epoch is the time around which the suite's events occur.
 var epoch = time.Date(2026, 2, 14, 14, 47, 8, 35_001_000, time.UTC)
+
+var outcomes = []events.Outcome{events.OutcomeCompleted, events.OutcomeFailed, events.OutcomeCancelled}
 
 // key names a run of the suite.
 func key(run string) events.Key {
@@ -42,8 +45,9 @@ func key(run string) events.Key {
 
 // execution is a plain agent.finished event.
 func execution(key events.Key, id string) events.Event {
-	return events.Event{Key: key, ID: id, Type: events.AgentFinished, OccurredAt: epoch, AgentID: "agent-" + id, Attempt: 1,
-		Status: events.Succeeded, LatencyMs: 1200, TokensIn: 1000, TokensOut: 200, AssetsGenerated: 1, Cost: events.USD(12_500_000)}
+	return events.Event{Key: key, ID: id, Type: events.AgentFinished, OccurredAt: epoch, AgentID: "agent-" + id,
+		Attempt: 1, Status: events.Succeeded, LatencyMs: 1200, TokensIn: 1000, TokensOut: 200, AssetsGenerated: 1,
+		Cost: events.USD(12_500_000)}
 }
 
 // executions are n plain ones with ids from first on.
@@ -65,7 +69,8 @@ type history struct {
 func newHistory(t testing.TB, runs int) *history {
 	h := &history{Rand: newRandom(t)}
 	for i := range runs {
-		h.keys = append(h.keys, events.Key{CampaignID: fmt.Sprintf("c%d", i%3), RunID: fmt.Sprintf("r%d", i/3), Phase: fmt.Sprint(h.IntN(2))})
+		h.keys = append(h.keys, events.Key{CampaignID: fmt.Sprintf("c%d", i%3), RunID: fmt.Sprintf("r%d", i/3),
+			Phase: fmt.Sprint(h.IntN(2))})
 	}
 	return h
 }
@@ -93,8 +98,7 @@ func (h *history) next() events.Event {
 	case n < 87:
 		e.Type, e.AgentsExpected = events.RunStarted, int64(h.IntN(8))
 	case n < 90:
-		e.Type = events.RunFinished
-		e.Outcome = []events.Outcome{events.OutcomeCompleted, events.OutcomeFailed, events.OutcomeCancelled}[h.IntN(3)]
+		e.Type, e.Outcome = events.RunFinished, outcomes[h.IntN(3)]
 	case n < 94:
 		h.reported(&e)
 	default:

@@ -41,8 +41,8 @@ func fill(t testing.TB, store sinks.Store, runs int) []aggregate.Metrics {
 		e.OccurredAt = epoch.Add(time.Duration(h.IntN(runs/4)) * time.Microsecond)
 		list := []events.Event{e}
 		if i%3 > 0 {
-			outcome := []events.Outcome{events.OutcomeCompleted, events.OutcomeFailed, events.OutcomeCancelled}[h.IntN(3)]
-			list = append(list, events.Event{Key: run, ID: "2", Type: events.RunFinished, OccurredAt: epoch.Add(time.Second), Outcome: outcome})
+			list = append(list, events.Event{Key: run, ID: "2", Type: events.RunFinished, OccurredAt: epoch.Add(time.Second),
+				Outcome: outcomes[h.IntN(3)]})
 		}
 		b := w.Fold(list...)
 		if err := w.Commit(t.Context(), b); err != nil {

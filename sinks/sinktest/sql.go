@@ -179,10 +179,12 @@ func (s suite) views(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := fmt.Sprintf("%s %s %s %s", run.UUID(), run.CampaignID, run.RunID, run.Phase)
-	want := fmt.Sprintf("[[%s 2 agent-2 1 succeeded 1200 1000 200 1 NULL NULL   ] [%s %s agent-%s 3 failed 1200 1000 200 1 %d 1 %s]]",
+	want := fmt.Sprintf("[[%s 2 agent-2 1 succeeded 1200 1000 200 1 NULL NULL   ] "+
+		"[%s %s agent-%s 3 failed 1200 1000 200 1 %d 1 %s]]",
 		names, names, full.ID, full.ID, int64(full.Cost.Nanos), "name\u2028 model error\n\"\\")
-	got := fmt.Sprint(db.rows(t, `SELECT run_key, campaign_id, run_id, phase, id, agent_id, attempt, status, latency_ms, tokens_in,
-		tokens_out, assets_generated, cost_nanos, CASE WHEN cost_usd BETWEEN 999999.99 AND 1000000 THEN 1 END, agent_name, model, error
+	got := fmt.Sprint(db.rows(t, `SELECT run_key, campaign_id, run_id, phase, id, agent_id, attempt, status,
+		latency_ms, tokens_in, tokens_out, assets_generated, cost_nanos,
+		CASE WHEN cost_usd BETWEEN 999999.99 AND 1000000 THEN 1 END, agent_name, model, error
 		FROM agent_runs ORDER BY attempt`))
 	if got != want {
 		t.Errorf("agent_runs %q\nwant       %q", got, want)

@@ -43,8 +43,8 @@ type Database struct {
 func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
 	for _, part := range [][]test{
-		s.ledgerTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.outboxTests(),
-		s.concurrencyTests(), s.sqlTests(),
+		s.ledgerTests(), s.atomicTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.outboxTests(),
+		s.concurrencyTests(), s.crashTests(), s.sqlTests(),
 	} {
 		for _, test := range part {
 			t.Run(test.name, func(t *testing.T) {

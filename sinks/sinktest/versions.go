@@ -58,7 +58,8 @@ func (s suite) everyConflict(t *testing.T) {
 	void := events.Event{Key: key("0"), ID: "v", Type: events.ExecutionsVoided, OccurredAt: epoch, Voids: []string{"1"}}
 	b := w.Fold(append(list, void)...)
 	b.Next.Sequence, b.Next.DeadLetters = b.Next.Sequence+1, b.Next.DeadLetters+1
-	b.DeadLetters = append(b.DeadLetters, sinks.DeadLetter{Sequence: b.Next.Sequence, Subject: "x", Reason: events.Malformed, Time: epoch})
+	b.DeadLetters = append(b.DeadLetters,
+		sinks.DeadLetter{Sequence: b.Next.Sequence, Subject: "x", Reason: events.Malformed, Time: epoch})
 	var want []uuid.UUID
 	for i := range b.Runs {
 		m := &b.Runs[i].Metrics

@@ -46,8 +46,8 @@ func (w *Writer) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Fold makes the batch that the events would be. A run that is not in memory is taken for new. What is folded stays in memory:
-// commit the batch or Reload.
+// Fold makes the batch that the events would be. A run that is not in memory is taken for new. What is folded stays in
+// memory: commit the batch or Reload.
 func (w *Writer) Fold(list ...events.Event) *sinks.Batch {
 	b := &sinks.Batch{Next: w.next(), At: w.At}
 	w.At = w.At.Add(time.Second)

@@ -127,7 +127,8 @@ func keysOf(runs []*sinks.RunChange) []uuid.UUID {
 }
 
 const advancePosition = `
-INSERT INTO stream_positions (stream, epoch, created, sequence, message_time, applied, duplicates, dead_letters, gone, updated_at)
+INSERT INTO stream_positions
+	(stream, epoch, created, sequence, message_time, applied, duplicates, dead_letters, gone, updated_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (stream, epoch) DO UPDATE SET created = excluded.created, sequence = excluded.sequence,
 	message_time = excluded.message_time, applied = excluded.applied, duplicates = excluded.duplicates,

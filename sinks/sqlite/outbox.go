@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -49,12 +48,14 @@ func (s *Store) deliver(ctx context.Context, marks []sinks.Mark) error {
 	if err != nil {
 		return err
 	}
-	defer func(tx *sql.Tx) { _ = tx.Rollback() }(tx) // of no effect once committed
+	defer func() { _ = tx.Rollback() }() // of no effect once committed
+	update, err := tx.PrepareContext(ctx,
+		"UPDATE dataverse_outbox SET delivered = max(delivered, min(version, ?)) WHERE run_key = ?")
+	if err != nil {
+		return err
+	}
 	for _, m := range marks {
-		_, err := tx.ExecContext(ctx,
-			"UPDATE dataverse_outbox SET delivered = max(delivered, min(version, ?)) WHERE run_key = ?",
-			m.Version, m.RunKey.String())
-		if err != nil {
+		if _, err := update.ExecContext(ctx, m.Version, m.RunKey.String()); err != nil {
 			return err
 		}
 	}

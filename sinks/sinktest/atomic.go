@@ -1,0 +1,124 @@
+package sinktest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+func (s suite) atomicTests() []test {
+	return []test{
+		{"PositionThatDoesNotAddUpIsNotStored", s.unbalancedPosition},
+		{"MovedPositionIsToldBeforeVersions", s.positionBeforeVersions},
+		{"CommitThatFailsInTheMiddleStoresNothing", s.missingTable},
+		{"CanceledCommitStoresAllOrNothing", s.canceledCommit},
+	}
+}
+
+func (s suite) unbalancedPosition(t *testing.T) {
+	store, db := s.open(t, Options{})
+	w := NewWriter(t, store, stream)
+	if err := w.Write(t.Context(), executions(key("r"), 0, 3)...); err != nil {
+		t.Fatal(err)
+	}
+	before := db.dump(t)
+	b := w.Fold(execution(key("r"), "9"))
+	b.Next.Sequence++
+	if err := w.Commit(t.Context(), b); !errors.Is(err, sinks.ErrRefused) {
+		t.Errorf("sequence that is not the sum of what became of it: %v", err)
+	}
+	db.untouched(t, before)
+}
+
+func (s suite) positionBeforeVersions(t *testing.T) {
+	store, db := s.open(t, Options{})
+	if err := NewWriter(t, store, stream).Write(t.Context(), execution(key("r"), "1")); err != nil {
+		t.Fatal(err)
+	}
+	before := db.dump(t)
+	late := &Writer{Store: store, Position: sinks.Position{Stream: stream}, At: epoch, runs: map[uuid.UUID]sinks.StoredRun{}}
+	if err := late.Commit(t.Context(), late.Fold(execution(key("r"), "2"))); !errors.Is(err, sinks.ErrPositionMoved) {
+		t.Errorf("moved position and moved version: %v", err)
+	}
+	db.untouched(t, before)
+}
+
+// missingTable takes away what a commit writes to last: that is for a person to mend, and nothing of the rest stays.
+func (s suite) missingTable(t *testing.T) {
+	store, db := s.open(t, Options{Marks: true})
+	w := NewWriter(t, store, stream)
+	if err := w.Write(t.Context(), executions(key("r"), 0, 3)...); err != nil {
+		t.Fatal(err)
+	}
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := db.SQL.ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := db.dump(t)
+	b := w.Fold(append(executions(key("r"), 3, 3), executions(key("new"), 0, 3)...)...)
+	b.Next.Sequence, b.Next.DeadLetters = b.Next.Sequence+1, 1
+	b.DeadLetters = []sinks.DeadLetter{{Sequence: b.Next.Sequence, Subject: "x", Reason: events.Malformed, Time: epoch}}
+	for _, table := range []string{"dead_letters", "event_chunks", "dataverse_outbox"} {
+		rename(table, "away")
+		if err := store.Commit(t.Context(), w.Position, b); !errors.Is(err, sinks.ErrBlocked) {
+			t.Errorf("commit without the table %s: %v", table, err)
+		}
+		rename("away", table)
+		db.untouched(t, before)
+	}
+	if err := w.Commit(t.Context(), b); err != nil {
+		t.Errorf("commit after all tables are back: %v", err)
+	}
+}
+
+// canceledCommit cancels commits at ever later moments, so that every statement is hit, until one is through.
+func (s suite) canceledCommit(t *testing.T) {
+	store, _ := s.open(t, Options{Marks: true})
+	w := NewWriter(t, store, stream)
+	var list []events.Event
+	for _, run := range []string{"a", "b", "c", "d"} {
+		list = append(list, executions(key(run), 0, 200)...)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Commit(canceled, w.Fold(list...)); !errors.Is(err, sinks.ErrUnavailable) {
+		t.Errorf("canceled commit: %v", err)
+	}
+	for after := 50 * time.Microsecond; ; after = after * 5 / 4 {
+		if err := w.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if w.Position.Epoch > 0 {
+			break // stored, whatever the answer was
+		}
+		b := w.Fold(list...)
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		err := w.Commit(ctx, b)
+		cancel()
+		if err != nil && !errors.Is(err, sinks.ErrUnavailable) {
+			t.Fatalf("commit canceled after %v: %v", after, err)
+		}
+		p := position(t, store, stream)
+		stored, err := store.Load(t.Context(), []uuid.UUID{list[0].UUID(), list[200].UUID(), list[400].UUID(), list[600].UUID()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Epoch == 0 && len(stored) > 0 {
+			p = position(t, store, stream) // the commit took place between the two looks
+		}
+		if p.Epoch > 0 != (len(stored) == 4) || p.Epoch == 0 && len(stored) > 0 {
+			t.Fatalf("position %+v with %d runs", p, len(stored))
+		}
+	}
+	if n := position(t, store, stream).Applied; n != 800 {
+		t.Errorf("%d events applied", n)
+	}
+}
