@@ -94,7 +94,8 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 	return s, classify(err)
 }
 
-// location names the machine and the file. Links are followed, so that two paths to one file are one identity.
+// location names the machine and the file. Links among its directories are followed, so that two such paths to one file are
+// one identity.
 func location(c Config) (host, path string, err error) {
 	if host = c.Host; host == "" {
 		if host, err = os.Hostname(); err != nil {
