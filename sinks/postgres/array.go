@@ -12,8 +12,8 @@ import (
 	"github.com/apexsalesai/runmetrics/aggregate"
 )
 
-// array is an array parameter in the text form of Postgres: {1,NULL,"a"}. The driver sends a string as it is in every mode
-// and whatever the parameter's type; the server reads it as fast as the binary form.
+// array is an array parameter in the text form of Postgres: {1,NULL,"a"}. The driver sends a string as it is, in every
+// mode and whatever the parameter's type; the server reads it as fast as the binary form.
 type array struct {
 	b []byte
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// Commit stores the batch if the stream still stands at prev. Everything travels as one pipeline, which the server takes
-// as one transaction: the guards are statements of it that fail. When the client dies on the way, the server either has
-// all of the pipeline and may still commit it, or rolls back.
+// Commit stores the batch if the stream still stands at prev. Everything travels as one pipeline, which the server
+// takes as one transaction: the guards are statements of it that fail. When the client dies on the way, the server
+// either has all of the pipeline and may still commit it, or rolls back.
 func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
 	ctx, done := s.alive(context.WithValue(ctx, committing{}, true))
 	defer done()
@@ -155,8 +155,8 @@ func (r *runRows) empty() {
 	}
 }
 
-// writeDeadLetters keeps rows up to the limit of their reason and counts the rest. The position's row lock, taken before,
-// lets no other commit of the stream count at the same time.
+// writeDeadLetters keeps rows up to the limit of their reason and counts the rest. The position's row lock, taken
+// before, lets no other commit of the stream count at the same time.
 const writeDeadLetters = `
 WITH letters AS (
 	SELECT l.*, coalesce(c.kept, 0) + row_number() OVER (PARTITION BY l.reason ORDER BY l.sequence) <= $3::bigint AS keep

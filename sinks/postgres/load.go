@@ -51,16 +51,16 @@ func parseNanoTime(t pgtype.Text) (time.Time, error) {
 }
 
 // storedEvents reads versions and events in one statement, so that both are of the same commit. It goes from key to key
-// through the primary keys whatever the planner believes about the tables: it knows nothing right after a backfill, and was
-// seen to read all chunks for the sake of one run.
+// through the primary keys whatever the planner believes about the tables: it knows nothing right after a backfill, and
+// was seen to read all chunks for the sake of one run.
 const storedEvents = `
 SELECT m.run_key, m.campaign_id, m.run_id, m.phase, m.version, c.events
 FROM unnest($1::uuid[]) AS k (run_key)
 CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m
 LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c ON true`
 
-// withoutJIT holds for the pipeline. Without statistics the planner expects thousands of chunks for each run and compiles
-// the statement for them: 2.4 s of work for a load of 50 ms.
+// withoutJIT holds for the pipeline. Without statistics the planner expects thousands of chunks for each run and
+// compiles the statement for them: 2.4 s of work for a load of 50 ms.
 const withoutJIT = "SELECT set_config('jit', 'off', true)"
 
 // Load reads runs back by folding their stored events, row by row. The fold does not ask for their order.
@@ -96,7 +96,8 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 	ctx, done := s.alive(ctx)
 	defer done()
 	var list []events.Event
-	err := s.eachChunk(ctx, storedEvents+" ORDER BY c.version", []uuid.UUID{run}, func(key events.Key, _ uuid.UUID, _ int64, chunk []byte) error {
+	statement := storedEvents + " ORDER BY c.version"
+	err := s.eachChunk(ctx, statement, []uuid.UUID{run}, func(key events.Key, _ uuid.UUID, _ int64, chunk []byte) error {
 		if chunk == nil {
 			return nil
 		}

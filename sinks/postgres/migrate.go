@@ -83,8 +83,8 @@ func Plan(ctx context.Context, url string) ([]string, error) {
 	return pending, nil
 }
 
-// CheckSchema tells whether the schema is this program's. Otherwise the error is ErrBlocked and ErrSchema, and says what
-// to do.
+// CheckSchema tells whether the schema is this program's. Otherwise the error is ErrBlocked and ErrSchema, and says
+// what to do.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	ctx, done := s.alive(ctx)
 	defer done()

@@ -1,4 +1,4 @@
-// Package postgres keeps the promise of package sinks in a Postgres database such as Neon, through its pooler or directly.
+// Package postgres keeps the promise of package sinks in a Postgres database such as Neon, directly or through a pooler.
 //
 // # One round trip
 //
@@ -20,8 +20,13 @@
 //	chunks, jsonb         141,000-153,000
 //	chunks, bytea         272,000-296,000                                 (no SQL can read them)
 //
-// Reading all of them back in SQL takes 0.09 s from rows and 1.1 s from chunks of text. `go test -run '^$' -bench
-// Commit/CacheStatement ./sinks/postgres` measures what became of it.
+// Reading all of them back in SQL takes 0.09 s from rows and 1.1 s from chunks of text. The whole commit is measured by
+//
+//	go test -run '^$' -bench Commit ./sinks/postgres
+//
+// which printed 128,000-211,000 executions/s and 620 bytes allocated for each, on the same two cores while they had much
+// else to do. Of the processors' time an execution took 1.0-1.5 µs in this process, half of it to write the chunk, and
+// 2.1-2.8 µs in the server.
 //
 // # Values
 //

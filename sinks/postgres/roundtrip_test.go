@@ -62,21 +62,29 @@ func TestCommitIsOneRoundTrip(t *testing.T) {
 	for _, mode := range []mode{cacheStatement, cacheDescribe, exec, simpleProtocol} {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
-			store, turns := counted(t, migrated(t)+mode.setting, Config{Marks: true, DeadLetterLimit: 3})
-			w := sinktest.NewWriter(t, store, "RUN_EVENTS")
-			for i, size := range []int{1, 5000, 1, 300} {
-				before := turns.n.Load()
-				batch := w.Fold(everything(i, size)...)
-				if err := w.Commit(t.Context(), batch); err != nil {
-					t.Fatal(err)
-				}
-				took := turns.n.Load() - before
-				t.Logf("commit %d: %d round trips", i, took)
-				if i > 0 && took != 1 { // the first one connects and prepares
-					t.Errorf("commit %d of %d events took %d round trips, not 1", i, size, took)
-				}
-			}
+			commitsInOneRoundTrip(t, migrated(t)+mode.setting)
 		})
+	}
+	t.Run("ThroughPgBouncer", func(t *testing.T) {
+		t.Parallel()
+		bouncer := sinktest.StartPgBouncer(t, sinktest.SharedPostgres(t))
+		commitsInOneRoundTrip(t, bouncer.Route(t, migrated(t))+cacheDescribe.setting)
+	})
+}
+
+func commitsInOneRoundTrip(t *testing.T, url string) {
+	t.Helper()
+	store, turns := counted(t, url, Config{Marks: true, DeadLetterLimit: 3})
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	for i, size := range []int{1, 5000, 1, 300} {
+		before := turns.n.Load()
+		if err := w.Commit(t.Context(), w.Fold(everything(i, size)...)); err != nil {
+			t.Fatal(err)
+		}
+		took := turns.n.Load() - before
+		if i > 0 && took != 1 { // the first one connects and prepares
+			t.Errorf("commit %d of %d events took %d round trips, not 1", i, size, took)
+		}
 	}
 }
 
