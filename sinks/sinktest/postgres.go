@@ -273,8 +273,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// SharedPostgres returns the one server of the test binary, started at the first call. It does not sync its writes: what
-// a test says about power loss needs StartPostgres.
+// SharedPostgres returns the one server of the test binary, started at the first call. It does not sync its writes:
+// what a test says about power loss needs StartPostgres.
 func SharedPostgres(t testing.TB) *PostgresServer {
 	t.Helper()
 	if !shared.hasMain.Load() {

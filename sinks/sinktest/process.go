@@ -28,8 +28,8 @@ type account struct {
 	uid, gid uint32
 }
 
-// serverAccount returns nil where servers may run as ourselves. Postgres and PgBouncer refuse root, so root runs them as
-// somebody who owns nothing else that matters.
+// serverAccount returns nil where servers may run as ourselves. Postgres and PgBouncer refuse root, so root runs them
+// as somebody who owns nothing else that matters.
 func serverAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
