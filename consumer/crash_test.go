@@ -101,19 +101,32 @@ func TestAPausedOwnerStoresNothingOverItsSuccessor(t *testing.T) {
 		}
 		return sinktest.None
 	})
+	wake := sync.OnceFunc(func() { close(resume) })
 	list := history(900)
 	slow := b.startReader(t, owner, short)
+	t.Cleanup(wake) // before the owner is stopped, whatever happens
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list[:300])...))
 	go func() { pause <- struct{}{} }()
 	b.publish(t, messagesOf(list[300:600])...)
 	<-paused
 
-	// The owner's subscription lives on and keeps its pin, as after SIGSTOP of a thread; the operator takes it away.
+	// Only the owner's commit stands still here; its subscription goes on to ask for the pin. So the operator takes it away,
+	// event by event, until the rival has it.
 	rival := b.startReader(t, store, short)
-	unpin(t, b)
-	last := b.publish(t, messagesOf(list[600:])...)
+	next := 600
+	for rival.Status().Read == 0 {
+		unpin(t, b)
+		b.publish(t, messageOf(&list[next]))
+		next++
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-slow.done:
+			t.Fatalf("the owner ended: %v", slow.err)
+		}
+	}
+	last := b.publish(t, messagesOf(list[next:])...)
 	p := waitCommitted(t, b, store, last)
-	close(resume)
+	wake()
 	if err := slow.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func (s *session) startOver(ctx context.Context, patience time.Duration) error {
 		return err
 	}
 	if pin := pinOf(info); pin != "" && pin != s.pin {
-		s.reader.status.set(Standby) // no pin said so at the start if the stream was quiet then
+		// No pin said so at the start if the stream was quiet then. The owner's acknowledgements tell how far it is.
+		s.reader.status.standby(info.AckFloor.Stream)
 		return nil
 	}
 	return s.reset(ctx)

@@ -25,10 +25,10 @@ const (
 type Status struct {
 	Stream       string
 	State        State
-	Reason       string // why it is degraded or blocked, else empty
-	Note         string // what was found of the stream at the last start, if it was not what was expected
-	Position     sinks.Position
-	LastSequence uint64 // of the stream, when it was last asked
+	Reason       string         // why it is degraded or blocked, else empty
+	Note         string         // what was found of the stream at the last start, if it was not what was expected
+	Position     sinks.Position // of a standby, a hint that may be half a minute old
+	LastSequence uint64         // of the stream, when it was last asked
 	// OutageHours is how long the store could stay away from then on before events are lost or refused; nil where
 	// nothing bounds it.
 	OutageHours *float64
@@ -65,6 +65,14 @@ func (s *status) set(state State) {
 
 func (s *status) fail(state State, err error) {
 	s.update(func(s *Status) { s.State, s.Reason = state, err.Error() })
+}
+
+// standby shows where the reader is that holds the pin, as far as the broker knows.
+func (s *status) standby(position uint64) {
+	s.update(func(s *Status) {
+		s.State, s.Reason = Standby, ""
+		s.Position.Sequence = max(s.Position.Sequence, position)
+	})
 }
 
 // stream takes note of what the broker says of the stream.
