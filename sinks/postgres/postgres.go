@@ -24,9 +24,9 @@
 //
 //	go test -run '^$' -bench Commit ./sinks/postgres
 //
-// which printed 128,000-211,000 executions/s and 620 bytes allocated for each, on the same two cores while they had much
-// else to do. Of the processors' time an execution took 1.0-1.5 µs in this process, half of it to write the chunk, and
-// 2.1-2.8 µs in the server.
+// which printed 255,000-282,000 executions/s and 620 bytes allocated for each in commits of 10,000, and 0.6 ms for a
+// commit of a single one, 1.1-2.0 ms where each statement is parsed anew for the sake of a pooler. Of the processors' time
+// an execution took 1.0-1.5 µs in this process, half of it to write the chunk, and 2.1-2.8 µs in the server.
 //
 // # Values
 //
