@@ -36,8 +36,8 @@ const (
 	dead
 )
 
-// maxInboxBytes bounds the payload bytes that wait for the fold. Flow control counts messages; 65,536 of the greatest
-// size would be 4 GB. What does not fit is dropped and asked for again.
+// maxInboxBytes bounds the payload bytes that wait for the fold. Flow control counts messages; maxAckPending of the
+// greatest size would be 2 GB. What does not fit is dropped and asked for again.
 const maxInboxBytes = 64 << 20
 
 // inbox hands messages from the subscription to the session. Receiving never blocks: behind it stands the renewal of

@@ -66,7 +66,10 @@ func (s *session) begin(ctx context.Context) error {
 	if s.stored, err = r.ledger.Position(ctx, r.stream); err != nil {
 		return fmt.Errorf("read position: %w", err)
 	}
-	if s.stream, err = r.js.Stream(ctx, r.stream); err != nil {
+	switch s.stream, err = r.js.Stream(ctx, r.stream); {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("stream %s does not exist yet; `runmetrics setup` makes it: %w", r.stream, err)
+	case err != nil:
 		return fmt.Errorf("open stream %s: %w", r.stream, err)
 	}
 	info := s.stream.CachedInfo()

@@ -147,14 +147,14 @@ func TestSetupKeepsTheConsumersPlaceWhenItIsMended(t *testing.T) {
 	}
 	r := call(t, environ, "", "setup")
 	r.want(t, exitOK)
-	if !strings.Contains(r.stdout, "ack wait: 1s → 1h0m0s") || !strings.Contains(r.stdout, "max ack pending: 7 → 65536") {
+	if !strings.Contains(r.stdout, "ack wait: 1s → 1h0m0s") || !strings.Contains(r.stdout, "max ack pending: 7 → 32768") {
 		t.Errorf("says %s", r.stdout)
 	}
 	mended, err := js.Consumer(t.Context(), "RUN_EVENTS", consumer.ConsumerName("main"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info := mended.CachedInfo(); info.Config.MaxAckPending != 65536 || !info.Created.Equal(c.CachedInfo().Created) {
+	if info := mended.CachedInfo(); info.Config.MaxAckPending != 32768 || !info.Created.Equal(c.CachedInfo().Created) {
 		t.Errorf("made anew: %+v", info)
 	}
 }
