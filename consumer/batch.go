@@ -124,7 +124,7 @@ func (b *batch) commit(before sinks.Position) *sinks.Batch {
 func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 	list := make([]sinks.RunChange, 0, len(b.runs))
 	// One array for all: the slices below are parts of it.
-	all := make([]events.Event, 0, appliedEvents)
+	all := make([]*events.Event, 0, appliedEvents)
 	for _, c := range b.runs {
 		if c.applied == 0 {
 			continue
@@ -132,7 +132,7 @@ func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 		from := len(all)
 		for _, at := range c.items {
 			if it := b.items[at]; it.outcome == applied {
-				all = append(all, it.event)
+				all = append(all, &it.event)
 			}
 		}
 		list = append(list, sinks.RunChange{Metrics: c.metrics, Events: all[from:len(all):len(all)]})

@@ -213,8 +213,8 @@ type refusing struct {
 
 func (s refusing) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
 	for _, run := range b.Runs {
-		for i := range run.Events {
-			if run.Events[i].ID == s.id {
+		for _, e := range run.Events {
+			if e.ID == s.id {
 				return fmt.Errorf("insert events: %w", sinks.ErrRefused)
 			}
 		}

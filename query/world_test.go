@@ -123,7 +123,7 @@ func (w *world) commit(ctx context.Context, list ...events.Event) error {
 			continue
 		}
 		batch.Next.Applied++
-		changes[id].Events = append(changes[id].Events, *e)
+		changes[id].Events = append(changes[id].Events, e)
 	}
 	for id, change := range changes {
 		if len(change.Events) == 0 {

@@ -22,10 +22,10 @@ import (
 // occurredAt is microseconds since 1970, cost is nano-dollars or null. Empty strings at the end are left out.
 
 // AppendChunk appends the stored form of the events to b.
-func AppendChunk(b []byte, list []events.Event) []byte {
-	for i := range list {
+func AppendChunk(b []byte, list []*events.Event) []byte {
+	for i, e := range list {
 		b = append(b, "[,"[min(i, 1)])
-		if e := &list[i]; e.Type == events.AgentFinished {
+		if e.Type == events.AgentFinished {
 			b = appendExecution(b, e)
 		} else {
 			b = e.Append(b)

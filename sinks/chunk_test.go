@@ -41,7 +41,7 @@ func FuzzChunkRoundTrip(f *testing.F) {
 				list = append(list, e)
 			}
 		}
-		chunk := sinks.AppendChunk(nil, list)
+		chunk := sinks.AppendChunk(nil, pointers(list))
 		if !json.Valid(chunk) {
 			t.Fatalf("not JSON, so no database takes it apart: %q", chunk)
 		}
@@ -66,7 +66,7 @@ func FuzzDecodeChunk(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := sinks.DecodeChunk(nil, run, sinks.AppendChunk(nil, list))
+		again, err := sinks.DecodeChunk(nil, run, sinks.AppendChunk(nil, pointers(list)))
 		if err != nil {
 			t.Fatalf("%v after writing %+v again", err, list)
 		}
@@ -97,6 +97,15 @@ func TestGarbageIsAnError(t *testing.T) {
 	}
 }
 
+// pointers is the list as a batch holds it.
+func pointers(list []events.Event) []*events.Event {
+	out := make([]*events.Event, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}
+
 func TestChunkAppends(t *testing.T) {
 	first, err := sinks.DecodeChunk(nil, run, []byte("["+finished+"]"))
 	if err != nil {
@@ -106,7 +115,7 @@ func TestChunkAppends(t *testing.T) {
 	if err != nil || len(both) != 2 || both[0].ID != "1" || both[1].ID != "2" {
 		t.Errorf("appended %+v: %v", both, err)
 	}
-	if got := string(sinks.AppendChunk([]byte("x"), first)); got != "x["+finished+"]" {
+	if got := string(sinks.AppendChunk([]byte("x"), pointers(first))); got != "x["+finished+"]" {
 		t.Errorf("appended %s", got)
 	}
 	if got := string(sinks.AppendChunk(nil, nil)); got != "[]" {
@@ -119,6 +128,6 @@ func ExampleAppendChunk() {
 	e := events.Event{Key: run, ID: "e-1", Type: events.AgentFinished, OccurredAt: time.UnixMicro(1771080428035001).UTC(),
 		AgentID: "agent-7", Attempt: 1, Status: events.Succeeded, LatencyMs: 1240, TokensIn: 900, TokensOut: 120,
 		AssetsGenerated: 1, Cost: events.USD(2_500_000)}
-	fmt.Println(string(sinks.AppendChunk(nil, []events.Event{e})))
+	fmt.Println(string(sinks.AppendChunk(nil, []*events.Event{&e})))
 	// Output: [["e-1","agent-7",1,"succeeded",1771080428035001,1240,900,120,1,2500000]]
 }

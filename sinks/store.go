@@ -53,7 +53,7 @@ type Position struct {
 // RunChange is what a commit does to one run.
 type RunChange struct {
 	Metrics aggregate.Metrics // Version is the new one: 1 asserts that the store has no such run
-	Events  []events.Event    // the newly applied ones, in the order in which they were applied
+	Events  []*events.Event   // the newly applied ones, in the order in which they were applied
 }
 
 // DeadLetter is a message that became no event. Its position is unique.

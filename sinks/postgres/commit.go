@@ -136,8 +136,8 @@ func (r *runRows) fill(runs []*sinks.RunChange) {
 }
 
 func (r *runRows) fillVoided(run *sinks.RunChange) {
-	for i := range run.Events {
-		if e := &run.Events[i]; e.Type == events.ExecutionsVoided {
+	for _, e := range run.Events {
+		if e.Type == events.ExecutionsVoided {
 			for _, id := range e.Voids {
 				r.voided = append(r.voided, void{run.Metrics.RunKey, id})
 			}

@@ -80,7 +80,7 @@ func (w *Writer) Fold(list ...events.Event) *sinks.Batch {
 			stored.Version++
 			w.runs[run] = stored
 		}
-		b.Runs[at].Events = append(b.Runs[at].Events, *e)
+		b.Runs[at].Events = append(b.Runs[at].Events, e)
 	}
 	for run, at := range changed {
 		b.Runs[at].Metrics = w.runs[run].Run.Metrics()

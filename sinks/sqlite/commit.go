@@ -194,8 +194,8 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 
 func (s *Store) writeVoided(ctx context.Context, tx *sql.Tx, run *sinks.RunChange) error {
 	var ids []string
-	for i := range run.Events {
-		if e := &run.Events[i]; e.Type == events.ExecutionsVoided {
+	for _, e := range run.Events {
+		if e.Type == events.ExecutionsVoided {
 			ids = append(ids, e.Voids...)
 		}
 	}
