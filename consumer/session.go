@@ -198,21 +198,6 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// ripe tells whether the open batch should be committed now, and else sees to it that it will be.
-func (s *session) ripe() bool {
-	n := len(s.open.items)
-	if n == 0 || s.inFlight != nil {
-		return false
-	}
-	if s.open.ripe || !s.open.items[n-1].more || n >= s.reader.batchLimit() {
-		return true
-	}
-	if s.gathered == nil {
-		s.gathered = time.After(gatherTime)
-	}
-	return false
-}
-
 func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
 	// Each pull renews the pin, so several must fit into its life.
 	expiry := max(min(2*time.Second, s.reader.pinnedTTL/4), time.Second)
@@ -247,70 +232,6 @@ func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelF
 	if info, err := s.consumer.Info(ctx); err == nil && pinOf(info) == s.pin {
 		_ = s.unpin(ctx)
 	}
-}
-
-// take folds what has arrived, as far as it fits into the open batch.
-func (s *session) take(ctx, commits context.Context) error {
-	room := s.reader.batchLimit() - len(s.open.items)
-	if room <= 0 {
-		return nil // the end of the commit under way makes room, and looks again
-	}
-	items, dropped := s.inbox.take(room)
-	s.reader.status.read(len(items)+int(dropped), int(dropped))
-	for _, it := range items {
-		if it.pin != s.pin {
-			if err := s.newPin(ctx, commits, it.pin); err != nil {
-				return err
-			}
-		}
-		ok, gone, err := s.accept(ctx, it.sequence)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			s.reader.status.discard(1)
-			continue
-		}
-		s.open.gone += int64(gone)
-		s.reader.judge(it)
-		s.open.fold(it, s.cache)
-	}
-	return nil
-}
-
-// newPin makes sure that nobody else committed while this reader did not hold the pin.
-func (s *session) newPin(ctx, commits context.Context, pin string) error {
-	s.pin = pin
-	for s.inFlight != nil {
-		if err := s.settle(commits, <-s.done); err != nil {
-			return err
-		}
-	}
-	p, err := s.reader.ledger.Position(ctx, s.reader.stream)
-	if err != nil {
-		return fmt.Errorf("read position: %w", err)
-	}
-	if p.Epoch != s.stored.Epoch || p.Sequence != s.stored.Sequence {
-		return sinks.ErrPositionMoved
-	}
-	s.reader.status.set(Active)
-	return nil
-}
-
-// look asks the broker only: an idle runmetrics lets the database sleep.
-func (s *session) look(ctx context.Context) error {
-	info, err := s.stream.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("look at stream: %w", err)
-	}
-	s.reader.status.stream(info)
-	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
-		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
-	}
-	if info.State.LastSeq > s.gate.last {
-		return s.startOver(ctx, lookTime/2)
-	}
-	return nil
 }
 
 // drain commits what was folded. What was only received comes again to the next reader.
