@@ -37,8 +37,8 @@ func TestSameIDWithOtherContentIsAConflict(t *testing.T) {
 		"order of voids":  {voided("e", 0, "x", "y"), func(e *events.Event) { e.Voids = []string{"y", "x"} }},
 		"reason":          {voided("e", 0, "x"), func(e *events.Event) { e.Reason = "why" }},
 		"agentsTotal":     {runReported("e", 3, 2, 0), func(e *events.Event) { e.Report.AgentsTotal++ }},
-		"reported cost":   {runReported("e", 3, 2, 0), func(e *events.Event) { e.Report.Cost = events.Cost{} }},
-		"latencyP95Ms":    {runReported("e", 3, 2, 0), func(e *events.Event) { e.Report.LatencyP95Ms.Known = false }},
+		"reported cost":   {runReported("e", 3, 2, 0), func(e *events.Event) { e.Report.Cost++ }},
+		"latencyP95Ms":    {runReported("e", 3, 2, 0), func(e *events.Event) { e.Report.LatencyP95Ms++ }},
 	}
 	for name, c := range changes {
 		r := aggregate.NewRun(key)

@@ -104,13 +104,9 @@ func cost(t *rapid.T, most events.Nanos) events.Cost {
 
 func report(t *rapid.T) *events.Report {
 	total := rapid.SampledFrom([]int64{0, 3, 1e9}).Draw(t, "total")
-	p := &events.Report{AgentsTotal: total, AgentsSuccessful: rapid.Int64Range(0, total).Draw(t, "successful"), Cost: cost(t, 1e18)}
+	p := &events.Report{AgentsTotal: total, AgentsSuccessful: rapid.Int64Range(0, total).Draw(t, "successful"), Cost: cost(t, 1e18).Nanos}
 	p.AssetsGenerated = rapid.SampledFrom([]int64{0, 1<<53 - 1}).Draw(t, "assets")
 	p.TokensIn, p.TokensOut = p.AssetsGenerated, 5
-	if rapid.Bool().Draw(t, "latencyKnown") {
-		p.LatencyAvgMs = events.Latency{Ms: 7, Known: true}
-	} else {
-		p.LatencyP95Ms = events.Latency{Ms: 0, Known: true}
-	}
+	p.LatencyAvgMs, p.LatencyP95Ms = rapid.Int64Range(0, 1<<31-1).Draw(t, "average"), 0
 	return p
 }

@@ -60,7 +60,7 @@ func TestMoneySumsToTheSameInAnyOrder(t *testing.T) {
 
 func TestAReportOfTheGreatestValues(t *testing.T) {
 	e := runReported("r", 1e9, 1e9, 0)
-	e.Report.TokensIn, e.Report.Cost = 1<<53-1, events.USD(1e18)
+	e.Report.TokensIn, e.Report.Cost = 1<<53-1, 1e18
 	m := fold(e).Metrics()
 	if m.TokensIn != 1<<53-1 || m.CostUSD.String() != "1000000000" || *m.SuccessRate != 10_000 {
 		t.Errorf("got %+v", m)

@@ -132,13 +132,8 @@ func (r *Run) fillReported(m *Metrics) {
 	m.Status, m.Source = Completed, FromReport
 	m.AgentsTotal, m.AgentsSuccessful, m.AgentsFailed = p.AgentsTotal, p.AgentsSuccessful, p.AgentsTotal-p.AgentsSuccessful
 	m.AssetsGenerated, m.TokensIn, m.TokensOut = p.AssetsGenerated, p.TokensIn, p.TokensOut
-	m.CostUSD, m.CostComplete = Money{}.Add(p.Cost.Nanos), p.Cost.Known
-	if p.LatencyP95Ms.Known {
-		m.LatencyP95Ms = &p.LatencyP95Ms.Ms
-	}
-	if p.LatencyAvgMs.Known {
-		m.LatencyAvgMs = &p.LatencyAvgMs.Ms
-	}
+	m.CostUSD, m.CostComplete = Money{}.Add(p.Cost), true
+	m.LatencyP95Ms, m.LatencyAvgMs = ptr(p.LatencyP95Ms), ptr(p.LatencyAvgMs)
 	m.SuccessRate = percentOf(p.AgentsSuccessful, p.AgentsTotal)
 }
 

@@ -94,13 +94,8 @@ func (v *verdict) judgeReport(p *events.Report) {
 	v.Source, v.Status = aggregate.FromReport, aggregate.Completed
 	v.AgentsTotal, v.AgentsSuccessful, v.AgentsFailed = p.AgentsTotal, p.AgentsSuccessful, p.AgentsTotal-p.AgentsSuccessful
 	v.AssetsGenerated, v.TokensIn, v.TokensOut = p.AssetsGenerated, p.TokensIn, p.TokensOut
-	v.nanos, v.CostComplete = big.NewInt(int64(p.Cost.Nanos)), p.Cost.Known
-	if p.LatencyAvgMs.Known {
-		v.LatencyAvgMs = new(p.LatencyAvgMs.Ms)
-	}
-	if p.LatencyP95Ms.Known {
-		v.LatencyP95Ms = new(p.LatencyP95Ms.Ms)
-	}
+	v.nanos, v.CostComplete = big.NewInt(int64(p.Cost)), true
+	v.LatencyAvgMs, v.LatencyP95Ms = new(p.LatencyAvgMs), new(p.LatencyP95Ms)
 	v.SuccessRate = rate(v.AgentsSuccessful, v.AgentsTotal)
 }
 

@@ -29,8 +29,8 @@ func runFinished(id string, outcome events.Outcome, at int) events.Event {
 
 func runReported(id string, total, successful int64, at int) events.Event {
 	return events.Event{Key: key, ID: id, Type: events.RunReported, OccurredAt: after(at), Report: &events.Report{
-		AgentsTotal: total, AgentsSuccessful: successful, AssetsGenerated: 5, TokensIn: 6, TokensOut: 7, Cost: events.USD(8e9),
-		LatencyP95Ms: events.Latency{Ms: 9, Known: true}, LatencyAvgMs: events.Latency{Ms: 4, Known: true}}}
+		AgentsTotal: total, AgentsSuccessful: successful, AssetsGenerated: 5, TokensIn: 6, TokensOut: 7, Cost: 8e9,
+		LatencyP95Ms: 9, LatencyAvgMs: 4}}
 }
 
 func voided(id string, at int, ids ...string) events.Event {

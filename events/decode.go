@@ -118,7 +118,7 @@ func (r *reader) agent(e *Event) {
 
 func (r *reader) execution(e *Event) {
 	e.Status = Status(r.oneOf(fieldStatus, "", string(Succeeded), string(Failed), string(Cancelled)))
-	e.LatencyMs = r.latency(fieldLatencyMs, true).Ms
+	e.LatencyMs = r.latency(fieldLatencyMs)
 	e.TokensIn = r.integer(fieldTokensIn, 0, maxCount, 0)
 	e.TokensOut = r.integer(fieldTokensOut, 0, maxCount, 0)
 	e.AssetsGenerated = r.integer(fieldAssetsGenerated, 0, maxCount, 0)
@@ -144,9 +144,9 @@ func (r *reader) report(key *Key) *Report {
 		AssetsGenerated:  in.required(fieldAssetsGenerated, maxReported),
 		TokensIn:         in.required(fieldTokensIn, maxReported),
 		TokensOut:        in.required(fieldTokensOut, maxReported),
-		Cost:             in.cost(fieldCostUSD, maxReportedCost),
-		LatencyP95Ms:     in.latency(fieldLatencyP95Ms, false),
-		LatencyAvgMs:     in.latency(fieldLatencyAvgMs, false),
+		Cost:             in.reportedCost(),
+		LatencyP95Ms:     in.latency(fieldLatencyP95Ms),
+		LatencyAvgMs:     in.latency(fieldLatencyAvgMs),
 	}
 	if len(in.bad) == 0 && p.AgentsSuccessful > p.AgentsTotal {
 		in.refuse(fieldAgentsSuccessful, "must not be greater than agentsTotal")

@@ -79,9 +79,9 @@ func (w *writer) report(r *Report) {
 	w.integer(fieldAssetsGenerated, r.AssetsGenerated, -1)
 	w.integer(fieldTokensIn, r.TokensIn, -1)
 	w.integer(fieldTokensOut, r.TokensOut, -1)
-	w.cost(r.Cost)
-	w.latency(fieldLatencyP95Ms, r.LatencyP95Ms)
-	w.latency(fieldLatencyAvgMs, r.LatencyAvgMs)
+	w.cost(USD(r.Cost))
+	w.integer(fieldLatencyP95Ms, r.LatencyP95Ms, -1)
+	w.integer(fieldLatencyAvgMs, r.LatencyAvgMs, -1)
 	w.b = append(w.b, '}')
 }
 
@@ -121,11 +121,5 @@ func (w *writer) cost(c Cost) {
 	if c.Known {
 		w.name(fieldCostUSD)
 		w.b = c.Nanos.Append(w.b)
-	}
-}
-
-func (w *writer) latency(f field, l Latency) {
-	if l.Known {
-		w.integer(f, l.Ms, -1)
 	}
 }

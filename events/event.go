@@ -84,13 +84,7 @@ type Report struct {
 	AssetsGenerated  int64 // 0…2^53-1
 	TokensIn         int64 // 0…2^53-1
 	TokensOut        int64 // 0…2^53-1
-	Cost             Cost  // up to 10^9 USD
-	LatencyP95Ms     Latency
-	LatencyAvgMs     Latency
-}
-
-// Latency is milliseconds, 0…2^31-1, or unknown: a run without a finished agent has none.
-type Latency struct {
-	Ms    int64
-	Known bool
+	Cost             Nanos // up to 10^9 USD
+	LatencyP95Ms     int64 // 0…2^31-1
+	LatencyAvgMs     int64 // 0…2^31-1
 }

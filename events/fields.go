@@ -171,24 +171,22 @@ func (r *reader) required(f field, high int64) int64 {
 	return r.integer(f, 0, high, 0)
 }
 
-// latency reads milliseconds, rounded half up. Runtimes send floats.
-func (r *reader) latency(f field, required bool) Latency {
+// latency reads required milliseconds, rounded half up. Runtimes send floats.
+func (r *reader) latency(f field) int64 {
 	raw := r.object[f]
 	if raw == nil {
-		if required {
-			r.refuse(f, "is required")
-		}
-		return Latency{}
+		r.refuse(f, "is required")
+		return 0
 	}
 	if raw.Kind() == numberKind {
 		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok && !d.negative() {
 			if n, ok := d.scaled(0, halfUp); ok && n <= maxLatencyMs {
-				return Latency{Ms: n, Known: true}
+				return n
 			}
 		}
 	}
 	r.refuse(f, fmt.Sprintf("must be a number from 0 to %d", maxLatencyMs))
-	return Latency{}
+	return 0
 }
 
 // cost reads dollars from a number or a string, rounded half even to nano-dollars; absent is unknown.
@@ -210,6 +208,14 @@ func (r *reader) cost(f field, high Nanos) Cost {
 	}
 	r.refuse(f, "must be a decimal number from 0 to "+high.String())
 	return Cost{}
+}
+
+// reportedCost reads the cost of a whole run. Who reports a record knows it: a misspelt name must not read as no cost.
+func (r *reader) reportedCost() Nanos {
+	if r.object[fieldCostUSD] == nil {
+		r.refuse(fieldCostUSD, "is required")
+	}
+	return r.cost(fieldCostUSD, maxReportedCost).Nanos
 }
 
 // ids reads the list of event ids that a void names.

@@ -26,7 +26,8 @@ func sample(t events.Type) wire {
 	case events.AgentStarted:
 		w["agentId"] = `"a-1"`
 	case events.RunReported:
-		w["metrics"] = `{"agentsTotal":4,"agentsSuccessful":3,"assetsGenerated":2,"tokensIn":1,"tokensOut":0}`
+		w["metrics"] = `{"agentsTotal":4,"agentsSuccessful":3,"assetsGenerated":2,"tokensIn":1,"tokensOut":0,` +
+			`"costUSD":0.5,"latencyP95Ms":9,"latencyAvgMs":4}`
 	case events.ExecutionsVoided:
 		w["voids"] = `["e-0"]`
 	}

@@ -24,18 +24,18 @@ const idempotencyKey = "Idempotency-Key"
 // reportBody describes the body of a report. The contract of events decides what is valid; nothing is read into this,
 // because a float could not hold the money.
 type reportBody struct {
-	CampaignID       string        `json:"campaignId" minLength:"1" maxLength:"64"`
-	RunID            string        `json:"runId" minLength:"1" maxLength:"64"`
-	Phase            string        `json:"phase" minLength:"1" maxLength:"16"`
-	AgentsTotal      int64         `json:"agentsTotal" minimum:"0" maximum:"1000000000"`
-	AgentsSuccessful int64         `json:"agentsSuccessful" minimum:"0" maximum:"1000000000" doc:"Not greater than agentsTotal."`
-	AssetsGenerated  int64         `json:"assetsGenerated" minimum:"0" maximum:"9007199254740991"`
-	TokensIn         int64         `json:"tokensIn" minimum:"0" maximum:"9007199254740991"`
-	TokensOut        int64         `json:"tokensOut" minimum:"0" maximum:"9007199254740991"`
-	CostUSD          costSchema    `json:"costUSD" required:"false"`
-	LatencyP95Ms     *numberSchema `json:"latencyP95Ms" required:"false"`
-	LatencyAvgMs     *numberSchema `json:"latencyAvgMs" required:"false"`
-	CreatedAt        *string       `json:"createdAt" required:"false" format:"date-time" doc:"When the run took place; now where absent. From the year 2000 to a day ahead."`
+	CampaignID       string       `json:"campaignId" minLength:"1" maxLength:"64"`
+	RunID            string       `json:"runId" minLength:"1" maxLength:"64"`
+	Phase            string       `json:"phase" minLength:"1" maxLength:"16"`
+	AgentsTotal      int64        `json:"agentsTotal" minimum:"0" maximum:"1000000000"`
+	AgentsSuccessful int64        `json:"agentsSuccessful" minimum:"0" maximum:"1000000000" doc:"Not greater than agentsTotal."`
+	AssetsGenerated  int64        `json:"assetsGenerated" minimum:"0" maximum:"9007199254740991"`
+	TokensIn         int64        `json:"tokensIn" minimum:"0" maximum:"9007199254740991"`
+	TokensOut        int64        `json:"tokensOut" minimum:"0" maximum:"9007199254740991"`
+	CostUSD          costSchema   `json:"costUSD"`
+	LatencyP95Ms     numberSchema `json:"latencyP95Ms"`
+	LatencyAvgMs     numberSchema `json:"latencyAvgMs"`
+	CreatedAt        *string      `json:"createdAt" required:"false" format:"date-time" doc:"When the run took place; now where absent. From the year 2000 to a day ahead."`
 }
 
 type (
@@ -47,19 +47,18 @@ type (
 func (costSchema) Schema(huma.Registry) *huma.Schema {
 	zero, most := 0.0, 1e9
 	return &huma.Schema{
-		Description: "US dollars, rounded half even to nine fraction digits; unknown where absent or null.",
+		Description: "US dollars, rounded half even to nine fraction digits.",
 		OneOf: []*huma.Schema{
 			{Type: huma.TypeNumber, Minimum: &zero, Maximum: &most},
 			{Type: huma.TypeString, Pattern: `^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`},
-			{Type: "null"},
 		},
 	}
 }
 
 func (numberSchema) Schema(huma.Registry) *huma.Schema {
 	zero, most := 0.0, float64(1<<31-1)
-	return &huma.Schema{Type: huma.TypeNumber, Minimum: &zero, Maximum: &most, Nullable: true,
-		Description: "Milliseconds, a fraction is rounded half up; unknown where absent or null."}
+	return &huma.Schema{Type: huma.TypeNumber, Minimum: &zero, Maximum: &most,
+		Description: "Milliseconds, a fraction is rounded half up."}
 }
 
 // exampleReport is the body that the documentation shows.

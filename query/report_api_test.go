@@ -172,7 +172,7 @@ func TestReportThatBreaksRulesNamesThemAll(t *testing.T) {
 		"tokensIn":"1","tokensOut":5.0,"costUSD":"x","latencyP95Ms":-1,"createdAt":"1999-12-31T00:00:00Z","other":[]}`
 	p := w.wantProblem(http.StatusBadRequest, w.send(http.MethodPost, campaign, body, "Idempotency-Key", "\x01"),
 		"header.Idempotency-Key", "body.campaignId", "body.runId", "body.createdAt", "body.agentsTotal",
-		"body.agentsSuccessful", "body.tokensIn", "body.costUSD", "body.latencyP95Ms")
+		"body.agentsSuccessful", "body.tokensIn", "body.costUSD", "body.latencyP95Ms", "body.latencyAvgMs")
 	for _, name := range []string{"campaignId", "agentsSuccessful is required", "createdAt must not lie before 2000-01-01"} {
 		if !strings.Contains(p["detail"].(string), name) {
 			t.Errorf("detail %q lacks %q", p["detail"], name)

@@ -24,8 +24,7 @@ func TestReportBecomesTheEventThatItStandsFor(t *testing.T) {
 		Type: events.RunReported, OccurredAt: now.Truncate(time.Microsecond),
 	}
 	report := events.Report{AgentsTotal: 3, AgentsSuccessful: 3, AssetsGenerated: 8, TokensIn: 1000, TokensOut: 2000,
-		Cost: events.USD(2_000_000), LatencyP95Ms: events.Latency{Ms: 45000, Known: true},
-		LatencyAvgMs: events.Latency{Ms: 38000, Known: true}}
+		Cost: 2_000_000, LatencyP95Ms: 45000, LatencyAvgMs: 38000}
 	if *e.Report != report {
 		t.Errorf("report %+v, want %+v", *e.Report, report)
 	}
@@ -48,7 +47,7 @@ func TestReportKeepsMoneyThatNoFloatHolds(t *testing.T) {
 		"0.0000000005000000000000000000000000001": 1,
 	} {
 		e, err := reportedEvent(with(`"costUSD":0.002`, `"costUSD":`+text), "i", testStart)
-		if err != nil || e.Report.Cost != events.USD(want) {
+		if err != nil || e.Report.Cost != want {
 			t.Errorf("%s: %+v, %v", text, e.Report, err)
 		}
 	}
@@ -57,7 +56,7 @@ func TestReportKeepsMoneyThatNoFloatHolds(t *testing.T) {
 func TestReportNamesEveryBadFieldAsTheClientWroteIt(t *testing.T) {
 	for body, want := range map[string][]string{
 		`{}`: {"body.campaignId", "body.runId", "body.phase", "body.agentsTotal", "body.agentsSuccessful",
-			"body.assetsGenerated", "body.tokensIn", "body.tokensOut"},
+			"body.assetsGenerated", "body.tokensIn", "body.tokensOut", "body.costUSD", "body.latencyP95Ms", "body.latencyAvgMs"},
 		string(with(`"agentsTotal":3`, `"agentsTotal":"3"`)):                               {"body.agentsTotal"},
 		string(with(`"agentsTotal":3`, `"agentsTotal":2`)):                                 {"body.agentsSuccessful"},
 		string(with(`"costUSD":0.002`, `"costUSD":-1`)):                                    {"body.costUSD"},

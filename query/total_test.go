@@ -60,8 +60,8 @@ func TestTotalPoolsLatenciesAndDividesByEachPhasesOwnDivisor(t *testing.T) {
 func TestTotalLeavesOpenWhatAReportedPhaseDoesNotSay(t *testing.T) {
 	counted, agents := fold("1", finished("e1", "a", 1, 1, nil))
 	reported, none := fold("2", events.Event{ID: "m", Type: events.RunReported, OccurredAt: testStart, Report: &events.Report{
-		AgentsTotal: 4, AgentsSuccessful: 2, TokensIn: 5, Cost: events.USD(3),
-		LatencyP95Ms: events.Latency{Ms: 9, Known: true},
+		AgentsTotal: 4, AgentsSuccessful: 2, TokensIn: 5, Cost: 3,
+		LatencyP95Ms: 9,
 	}})
 	got := totalOf([]aggregate.Metrics{counted, reported}, append(agents, none...))
 	if got.Executions != nil || got.AgentsCancelled != nil || got.LatencyP95Ms != nil || got.FinishedAt != nil {

@@ -131,8 +131,8 @@ func (h *history) reported(e *events.Event) {
 	e.Report = &events.Report{AgentsTotal: total, AgentsSuccessful: h.Int64N(total + 1), AssetsGenerated: int64(h.IntN(100)),
 		TokensIn: h.Int64N(1 << 53), TokensOut: int64(h.IntN(100))}
 	if h.IntN(2) == 0 {
-		e.Report.Cost = events.USD(events.Nanos(h.Int64N(1e18)))
-		e.Report.LatencyAvgMs = events.Latency{Ms: int64(h.IntN(1000)), Known: true}
-		e.Report.LatencyP95Ms = events.Latency{Ms: int64(h.IntN(5000)), Known: true}
+		e.Report.Cost = events.Nanos(h.Int64N(1e18))
+		e.Report.LatencyAvgMs = int64(h.IntN(1000))
+		e.Report.LatencyP95Ms = int64(h.IntN(5000))
 	}
 }

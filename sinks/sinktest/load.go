@@ -153,7 +153,7 @@ func (s suite) greatestNumbers(t *testing.T) {
 
 	report := events.Event{Key: key("reported"), ID: "1", Type: events.RunReported, OccurredAt: epoch, Report: &events.Report{
 		AgentsTotal: most, AgentsSuccessful: most, AssetsGenerated: 1<<53 - 1, TokensIn: 1<<53 - 1, TokensOut: 1<<53 - 1,
-		Cost: events.USD(most*events.NanosPerUSD - 1), LatencyP95Ms: events.Latency{Ms: 1<<31 - 1, Known: true}}}
+		Cost: most*events.NanosPerUSD - 1, LatencyP95Ms: 1<<31 - 1}}
 	if err := w.Write(t.Context(), report); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func (s suite) everyRate(t *testing.T) {
 			cost = cost*10 + 7
 		}
 		list = append(list, events.Event{Key: key(fmt.Sprint(i)), ID: "1", Type: events.RunReported, OccurredAt: epoch,
-			Report: &events.Report{AgentsTotal: 10_000, AgentsSuccessful: i, Cost: events.USD(cost)}})
+			Report: &events.Report{AgentsTotal: 10_000, AgentsSuccessful: i, Cost: cost}})
 	}
 	if err := w.Write(t.Context(), list...); err != nil {
 		t.Fatal(err)
