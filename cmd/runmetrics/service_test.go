@@ -161,7 +161,7 @@ func TestServiceAnswersAReportWithItsRecord(t *testing.T) {
 	for range 2 { // a repetition is answered at once, though nothing new is committed
 		var got record
 		status := report(t, at.API, `{"campaignId":"c/1","runId":"r","phase":"1","agentsTotal":3,"agentsSuccessful":2,
-			"assetsGenerated":8,"tokensIn":1000,"tokensOut":2000,"costUSD":0.002}`, &got)
+			"assetsGenerated":8,"tokensIn":1000,"tokensOut":2000,"costUSD":0.002,"latencyP95Ms":9,"latencyAvgMs":4}`, &got)
 		if status != http.StatusCreated || got.AgentsSuccessful != 2 || got.Version != 1 {
 			t.Errorf("%d: %+v", status, got)
 		}
@@ -270,9 +270,9 @@ func TestServiceAnswersRequestsThatWaitForACommitWhenItStops(t *testing.T) {
 	answered := make(chan int, 1)
 	go func() {
 		answered <- report(t, at.API, `{"campaignId":"c","runId":"r","phase":"1","agentsTotal":1,"agentsSuccessful":1,
-		"assetsGenerated":0,"tokensIn":0,"tokensOut":0}`, new(record))
+		"assetsGenerated":0,"tokensIn":0,"tokensOut":0,"costUSD":0,"latencyP95Ms":1,"latencyAvgMs":1}`, new(record))
 	}()
-	if _, err := published.NextMsgWithContext(t.Context()); err != nil {
+	if _, err := published.NextMsg(patience); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
