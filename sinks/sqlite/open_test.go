@@ -151,7 +151,7 @@ func TestSeveralProcessesMakeTheSchemaOnce(t *testing.T) {
 func TestOneFileIsOneIdentity(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink(dir, filepath.Join(dir, "link")); err != nil {
-		t.Skipf("no links on this system: %v", err)
+		t.Fatal(err) // the program needs a Unix for its locks, so links are there
 	}
 	direct, linked := openAt(t, filepath.Join(dir, "x.db")), openAt(t, filepath.Join(dir, "link", "x.db"))
 	if direct.identity != linked.identity {
