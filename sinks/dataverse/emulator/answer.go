@@ -28,6 +28,14 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
+// failed is the status if it is one of an error, else 0.
+func (a *answer) failed() int {
+	if a.status < 400 {
+		return 0
+	}
+	return a.status
+}
+
 // send gives the answer to the client.
 func (a *answer) send(w http.ResponseWriter) {
 	maps.Copy(w.Header(), a.header)
