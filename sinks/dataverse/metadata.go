@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
+	"net/url"
 
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -84,7 +84,7 @@ func (c *Client) metadata(ctx context.Context, op, path string, into any) error 
 }
 
 func definitionPath(logicalName string) string {
-	return "EntityDefinitions(LogicalName=" + strings.ReplaceAll(option("", Quote(logicalName)), "=", "") + ")"
+	return "EntityDefinitions(LogicalName=" + url.PathEscape(Quote(logicalName)) + ")"
 }
 
 // attribute is a column as Dataverse describes it: AttributeMetadata and the types derived from it.
