@@ -129,18 +129,3 @@ type Cursor struct {
 	CreatedAt time.Time
 	RunKey    uuid.UUID
 }
-
-// Mark says that a run has a version which its copy elsewhere may not have.
-type Mark struct {
-	RunKey  uuid.UUID
-	Version int64 // the newest committed
-}
-
-// Outbox is what the dispatcher of copies needs of a store. Marks are written by Commit, in its transaction, when the
-// store was opened with them.
-type Outbox interface {
-	// Undelivered returns up to limit runs whose newest version is above the delivered one, those marked first first.
-	Undelivered(ctx context.Context, limit int) ([]Mark, error)
-	// Delivered records that the copy has these versions. It never lowers one.
-	Delivered(ctx context.Context, marks []Mark) error
-}

@@ -31,6 +31,7 @@ func (a *array) next() []byte {
 
 func (a *array) null()           { a.b = append(a.next(), "NULL"...) }
 func (a *array) integer(n int64) { a.b = strconv.AppendInt(a.next(), n, 10) }
+func (a *array) boolean(v bool)  { a.b = strconv.AppendBool(a.next(), v) }
 
 // time appends microseconds since 1970: the server adds them up in a tenth of the time that it takes to read a date.
 func (a *array) time(t time.Time) { a.integer(t.UnixMicro()) }
@@ -63,7 +64,7 @@ func (a *array) field(field any) {
 			a.integer(**f)
 		}
 	case *bool:
-		a.b = strconv.AppendBool(a.next(), *f)
+		a.boolean(*f)
 	case *time.Time:
 		a.time(*f)
 	case **time.Time:

@@ -99,10 +99,13 @@ func (c column) stored(value string) string {
 	return fmt.Sprintf(c.store, value)
 }
 
-// selectMetrics begins every statement that reads records.
-var selectMetrics = buildSelectMetrics()
+// selectMetricsColumns begins every statement that reads records, selectMetrics most of them.
+var (
+	selectMetricsColumns = buildSelectMetricsColumns()
+	selectMetrics        = selectMetricsColumns + " FROM campaign_metrics "
+)
 
-func buildSelectMetrics() string {
+func buildSelectMetricsColumns() string {
 	read := make([]string, len(columns))
 	for i, c := range columns {
 		read[i] = c.read
@@ -110,27 +113,37 @@ func buildSelectMetrics() string {
 			read[i] = c.name
 		}
 	}
-	return "SELECT " + strings.Join(read, ", ") + " FROM campaign_metrics "
+	return "SELECT " + strings.Join(read, ", ")
 }
 
 // scanMetrics reads the row of a statement that begins with selectMetrics.
 func scanMetrics(row pgx.CollectableRow) (aggregate.Metrics, error) {
 	var m aggregate.Metrics
+	if err := row.Scan(metricsTargets(&m)...); err != nil {
+		return m, err
+	}
+	inUTC(&m)
+	return m, nil
+}
+
+// metricsTargets are what the columns of selectMetricsColumns are scanned into; inUTC completes the record.
+func metricsTargets(m *aggregate.Metrics) []any {
 	targets := make([]any, len(columns))
 	for i, c := range columns {
-		targets[i] = c.field(&m)
+		targets[i] = c.field(m)
 		if cost, ok := targets[i].(*aggregate.Money); ok {
 			targets[i] = (*moneyText)(cost)
 		}
 	}
-	if err := row.Scan(targets...); err != nil {
-		return m, err
-	}
+	return targets
+}
+
+// inUTC sets the zone of a record's times, which the driver reads as local ones.
+func inUTC(m *aggregate.Metrics) {
 	m.CreatedAt, m.UpdatedAt = m.CreatedAt.UTC(), m.UpdatedAt.UTC()
 	if m.FinishedAt != nil {
 		*m.FinishedAt = m.FinishedAt.UTC()
 	}
-	return m, nil
 }
 
 // moneyText scans a decimal that came as text.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -83,7 +84,7 @@ func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 			arrayOf(rows.voided, func(a *array, v *void) { a.text(v.event) }))
 	}
 	if s.marks {
-		pipeline.Queue(writeMarks, rows.keys, versions, at)
+		pipeline.Queue(writeMarks, at, rows.keys, versions, rows.closed.String())
 	}
 }
 
@@ -104,6 +105,7 @@ type runRows struct {
 	keys            []pgtype.UUID
 	values          []array // of the sent columns behind the key
 	versions        array
+	closed          array  // whether each run's status is not running
 	chunks          []byte // the stored events of all runs, one after the other
 	begins, lengths array  // of each run's chunk, in bytes, counted from 1
 	voided          []void
@@ -127,6 +129,7 @@ func (r *runRows) fill(runs []*sinks.RunChange) {
 			r.values[i].field(sent[i+1].field(m))
 		}
 		r.versions.integer(m.Version)
+		r.closed.boolean(m.Status != aggregate.Running)
 		begin := len(r.chunks)
 		r.chunks = sinks.AppendChunk(r.chunks, run.Events)
 		r.begins.integer(int64(begin + 1))
@@ -147,7 +150,7 @@ func (r *runRows) fillVoided(run *sinks.RunChange) {
 
 func (r *runRows) empty() {
 	r.keys, r.chunks, r.voided = r.keys[:0], r.chunks[:0], r.voided[:0]
-	for _, a := range []*array{&r.versions, &r.begins, &r.lengths} {
+	for _, a := range []*array{&r.versions, &r.closed, &r.begins, &r.lengths} {
 		a.b = a.b[:0]
 	}
 	for i := range r.values {

@@ -17,7 +17,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	url := sinktest.SharedPostgres(t).CreateDatabase(t)
 	db := plainSQL(t, url)
 	for range 2 {
-		if plan, err := Plan(t.Context(), url); err != nil || !slices.Equal(plan, []string{"00001_init.sql"}) {
+		if plan, err := Plan(t.Context(), url); err != nil || !slices.Equal(plan, []string{"00001_init.sql", "00002_outbox.sql"}) {
 			t.Fatalf("%v, %v", plan, err)
 		}
 		var tables int

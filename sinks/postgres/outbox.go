@@ -2,57 +2,165 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// writeMarks marks runs that a commit changed. A mark that waits keeps its place in the queue.
-const writeMarks = `
-INSERT INTO dataverse_outbox AS o (run_key, version, marked_at)
-SELECT m.run_key, m.version, $3::timestamptz FROM unnest($1::uuid[], $2::bigint[]) AS m (run_key, version)
-ON CONFLICT (run_key) DO UPDATE SET version = excluded.version,
-	marked_at = CASE WHEN o.version > o.delivered THEN o.marked_at ELSE excluded.marked_at END`
+// Commit, Settle, Adopt, Mark and SetRowIDs lock rows of the outbox sorted by key, so that none waits for another in a
+// circle. Claim waits for nobody: it takes what is not locked.
 
-// Undelivered returns runs whose newest version is above the delivered one, those marked first first.
-func (s *Store) Undelivered(ctx context.Context, limit int) ([]sinks.Mark, error) {
+// writeMarks marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at is
+// of the version that is under way, until a commit puts that of the next in its place.
+const writeMarks = `
+INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
+SELECT m.run_key, m.version, m.closed, true, $1::timestamptz
+FROM unnest($2::uuid[], $3::bigint[], $4::boolean[]) AS m (run_key, version, closed)
+ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed, pending = o.claimed_by IS NULL,
+	due_at = least(
+		CASE WHEN o.pending THEN o.due_at END,
+		CASE WHEN excluded.closed AND NOT o.sent_closed THEN $1::timestamptz ELSE greatest($1::timestamptz, o.not_before) END)`
+
+// dueAtOnce makes a run due at $1, or when its claim has ended, without losing its place in the queue.
+const dueAtOnce = `pending = o.claimed_by IS NULL, again = o.claimed_by IS NOT NULL,
+	due_at = CASE WHEN o.claimed_by IS NULL THEN least($1::timestamptz, CASE WHEN o.pending THEN o.due_at END) ELSE o.due_at END`
+
+// adopt is complete without dueAtOnce: nothing of a claim that is given away is left to wait for.
+const adopt = `
+WITH locked AS (
+	SELECT run_key FROM dataverse_outbox
+	WHERE claimed_by IS NOT NULL AND claimed_by <> $2::uuid ORDER BY run_key FOR UPDATE
+)
+UPDATE dataverse_outbox o SET pending = true, due_at = $1::timestamptz, claimed_by = NULL, claimed_version = NULL, again = false,
+	doubt_until = greatest(o.doubt_until, $3::timestamptz)
+FROM locked WHERE o.run_key = locked.run_key`
+
+// Adopt makes what other owners claimed due at once, and in doubt until doubtUntil.
+func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
-	rows, err := s.pool.Query(ctx, `
-SELECT run_key, version FROM dataverse_outbox WHERE version > delivered ORDER BY marked_at, run_key LIMIT $1::bigint`,
-		int64(limit))
-	if err != nil {
-		return nil, failed("read outbox", err)
+	pipeline := new(pgx.Batch)
+	pipeline.Queue(adopt, now, owner, doubtUntil)
+	standing := queueStanding(pipeline, now)
+	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
+		return sinks.Standing{}, failed("adopt claims", err)
 	}
-	marks, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sinks.Mark])
-	if err != nil {
-		return nil, failed("read outbox", err)
-	}
-	return marks, nil
+	return *standing, nil
 }
 
-// deliver locks the rows in the order of commits, so that neither waits for the other in a circle.
-const deliver = `
-WITH locked AS (
-	SELECT o.run_key, m.version AS copied
-	FROM dataverse_outbox o JOIN unnest($1::uuid[], $2::bigint[]) AS m (run_key, version) ON o.run_key = m.run_key
-	ORDER BY o.run_key FOR UPDATE OF o
+// claim goes from key to key through the primary keys, whatever the planner believes about the tables. The version that
+// it claims is the one that it returns: both are of the statement's snapshot, while the outbox row, which is locked, may
+// have a newer one. A newer one that closes the run stays due; another is due when the claim allows it.
+const (
+	claimBegin = `
+WITH due AS MATERIALIZED (
+	SELECT run_key FROM dataverse_outbox
+	WHERE pending AND due_at <= $1::timestamptz`
+	claimEnd = `
+	ORDER BY due_at, run_key LIMIT $4::bigint FOR UPDATE SKIP LOCKED
+), claimed AS (
+	UPDATE dataverse_outbox o SET pending = false, claimed_by = $2::uuid, not_before = $3::timestamptz,
+		doubt_until = CASE WHEN o.doubt_until > $1::timestamptz THEN o.doubt_until END,
+		(claimed_version, version, closed) = (
+			SELECT m.version, greatest(o.version, m.version),
+				CASE WHEN m.version < o.version THEN o.closed ELSE m.status <> 'running' END
+			FROM campaign_metrics m WHERE m.run_key = o.run_key)
+	WHERE o.run_key = ANY (ARRAY(SELECT run_key FROM due))
+	RETURNING o.run_key, o.due_at, o.row_id, o.delivered, true AS waiting, o.parked
+)`
 )
-UPDATE dataverse_outbox o SET delivered = greatest(o.delivered, least(o.version, l.copied))
-FROM locked l WHERE o.run_key = l.run_key`
 
-// Delivered records that the copy has these versions. One above the newest, from before the store was restored to an
-// earlier point, counts as the newest only: the version will come again, with other content.
-func (s *Store) Delivered(ctx context.Context, marks []sinks.Mark) error {
-	if len(marks) == 0 {
+var (
+	claimDue     = claimBegin + claimEnd + selectClaimed
+	claimClosing = claimBegin + " AND closed AND NOT sent_closed" + claimEnd + selectClaimed
+
+	selectClaimed = selectCopyColumns + "FROM claimed JOIN campaign_metrics USING (run_key) ORDER BY due_at, run_key"
+)
+
+// nextDue comes after a claim in one transaction, and so sees what the claim left.
+const nextDue = "SELECT min(due_at) FROM dataverse_outbox WHERE pending"
+
+// Claim takes due runs and returns their newest records.
+func (s *Store) Claim(ctx context.Context, c sinks.Claim) (sinks.Claimed, error) {
+	ctx, done := s.alive(ctx)
+	defer done()
+	statement := claimDue
+	if c.ClosingOnly {
+		statement = claimClosing
+	}
+	var claimed sinks.Claimed
+	pipeline := new(pgx.Batch)
+	pipeline.Queue(statement, c.Now, c.Owner, c.NotBefore, int64(c.Limit)).Query(func(rows pgx.Rows) (err error) {
+		claimed.Copies, err = pgx.CollectRows(rows, scanCopy)
+		return err
+	})
+	pipeline.Queue(nextDue).QueryRow(func(row pgx.Row) (err error) {
+		claimed.Next, err = scanTime(row)
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
+		return sinks.Claimed{}, failed("claim runs", err)
+	}
+	return claimed, nil
+}
+
+// scanTime reads a row of one time, which is zero where it is NULL.
+func scanTime(row pgx.Row) (time.Time, error) {
+	var t pgtype.Timestamptz
+	err := row.Scan(&t)
+	return utc(t), err
+}
+
+func utc(t pgtype.Timestamptz) time.Time {
+	if !t.Valid {
+		return time.Time{}
+	}
+	return t.Time.UTC()
+}
+
+// markRuns inserts a row for a run that no commit marked. A commit that ends meanwhile may have marked a newer version.
+const markRuns = `
+INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
+SELECT m.run_key, m.version, m.status <> 'running', true, $1::timestamptz
+FROM campaign_metrics m WHERE m.run_key = ANY ($2::uuid[]) ORDER BY m.run_key
+ON CONFLICT (run_key) DO UPDATE SET version = greatest(o.version, excluded.version),
+	closed = CASE WHEN excluded.version < o.version THEN o.closed ELSE excluded.closed END, ` + dueAtOnce
+
+// Mark makes runs due at once whatever was delivered.
+func (s *Store) Mark(ctx context.Context, runs []uuid.UUID, now time.Time) error {
+	if len(runs) == 0 {
 		return nil
 	}
 	ctx, done := s.alive(ctx)
 	defer done()
-	_, err := s.pool.Exec(ctx, deliver,
-		keysOf(marks, func(m *sinks.Mark) uuid.UUID { return m.RunKey }),
-		arrayOf(marks, func(a *array, m *sinks.Mark) { a.integer(m.Version) }))
-	return failed("mark delivered", err)
+	_, err := s.pool.Exec(ctx, markRuns, now, keysOf(runs, func(key *uuid.UUID) uuid.UUID { return *key }))
+	return failed("mark runs", err)
+}
+
+const setRowIDs = `
+INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at, row_id)
+SELECT m.run_key, m.version, m.status <> 'running', false, m.updated_at, nullif(r.row_id, r.run_key)
+FROM unnest($1::uuid[], $2::uuid[]) AS r (run_key, row_id)
+JOIN campaign_metrics m ON m.run_key = r.run_key ORDER BY m.run_key
+ON CONFLICT (run_key) DO UPDATE SET row_id = excluded.row_id`
+
+// SetRowIDs says under which id the copy keeps a run's row.
+func (s *Store) SetRowIDs(ctx context.Context, rows map[uuid.UUID]uuid.UUID) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	ctx, done := s.alive(ctx)
+	defer done()
+	runs := make([]uuid.UUID, 0, len(rows))
+	for run := range rows {
+		runs = append(runs, run)
+	}
+	_, err := s.pool.Exec(ctx, setRowIDs,
+		keysOf(runs, func(run *uuid.UUID) uuid.UUID { return *run }),
+		keysOf(runs, func(run *uuid.UUID) uuid.UUID { return rows[*run] }))
+	return failed("set row ids", err)
 }

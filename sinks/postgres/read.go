@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -19,12 +20,7 @@ func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, l
 	q.filter("run_id", f.RunID)
 	q.filter("phase", f.Phase)
 	q.status(f)
-	if !f.Since.IsZero() {
-		q.add("created_at >= ?::timestamptz", f.Since)
-	}
-	if !f.Until.IsZero() {
-		q.add("created_at < ?::timestamptz", f.Until)
-	}
+	q.created(f.Since, f.Until)
 	if after != nil {
 		q.add("(created_at, run_key) < (?::timestamptz, ?::uuid)", after.CreatedAt, after.RunKey)
 	}
@@ -62,6 +58,16 @@ func (q *conditions) equal(column, value string) {
 		return
 	}
 	q.add(column+" = ?::text", value)
+}
+
+// created selects since ≤ created_at < until; a zero time is no bound.
+func (q *conditions) created(since, until time.Time) {
+	if !since.IsZero() {
+		q.add("created_at >= ?::timestamptz", since)
+	}
+	if !until.IsZero() {
+		q.add("created_at < ?::timestamptz", until)
+	}
 }
 
 // status tells running from stalled, of which the table knows nothing.

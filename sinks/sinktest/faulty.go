@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,6 +20,9 @@ const (
 	Position Method = "Position"
 	Load     Method = "Load"
 	Commit   Method = "Commit"
+	Adopt    Method = "Adopt"
+	Claim    Method = "Claim"
+	Settle   Method = "Settle"
 )
 
 // Fault is what becomes of one call.
@@ -99,6 +103,36 @@ func (f *Faulty) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sink
 		return nil, lost(Load)
 	}
 	return f.Store.Load(ctx, runs)
+}
+
+// Adopt calls the store's, or does to it what is planned.
+func (f *Faulty) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
+	return faulty(ctx, f, Adopt, func() (sinks.Standing, error) { return f.Store.Adopt(ctx, owner, now, doubtUntil) })
+}
+
+// Claim calls the store's, or does to it what is planned. Under Stored, what was claimed is known to nobody.
+func (f *Faulty) Claim(ctx context.Context, c sinks.Claim) (sinks.Claimed, error) {
+	return faulty(ctx, f, Claim, func() (sinks.Claimed, error) { return f.Store.Claim(ctx, c) })
+}
+
+// Settle calls the store's, or does to it what is planned.
+func (f *Faulty) Settle(ctx context.Context, s sinks.Settlement) (sinks.Settled, error) {
+	return faulty(ctx, f, Settle, func() (sinks.Settled, error) { return f.Store.Settle(ctx, s) })
+}
+
+// faulty makes a call as planned. What the store itself says no to is told under Stored too: only success is lost.
+func faulty[T any](ctx context.Context, f *Faulty, m Method, call func() (T, error)) (T, error) {
+	var none T
+	switch f.decide(ctx, m) {
+	case NotStored, StoredLater:
+		return none, lost(m)
+	case Stored:
+		if _, err := call(); err != nil {
+			return none, err
+		}
+		return none, lost(m)
+	}
+	return call()
 }
 
 // Commit calls the store's, or does to it what is planned. A commit that the store refuses is refused under Stored too:

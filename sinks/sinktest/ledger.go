@@ -256,9 +256,11 @@ func (s suite) closedStore(t *testing.T) {
 	_, positionErr := store.Position(t.Context(), stream)
 	_, loadErr := store.Load(t.Context(), []uuid.UUID{key("r").UUID()})
 	_, listErr := store.List(t.Context(), sinks.Filter{}, nil, 1)
-	_, marksErr := store.Undelivered(t.Context(), 1)
+	_, claimErr := store.Claim(t.Context(), sinks.Claim{Now: epoch, Limit: 1})
+	_, settleErr := store.Settle(t.Context(), sinks.Settlement{Now: epoch})
+	_, copiesErr := store.Copies(t.Context(), sinks.CopyFilter{}, uuid.Nil, 1)
 	for call, err := range map[string]error{"Commit": w.Commit(t.Context(), b), "Position": positionErr, "Load": loadErr,
-		"List": listErr, "Undelivered": marksErr} {
+		"List": listErr, "Claim": claimErr, "Settle": settleErr, "Copies": copiesErr} {
 		if !errors.Is(err, sinks.ErrUnavailable) {
 			t.Errorf("%s of a closed store: %v", call, err)
 		}

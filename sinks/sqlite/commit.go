@@ -153,12 +153,6 @@ const (
 	insertVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) WHERE true
 ON CONFLICT (run_key, event_id) DO NOTHING`
-	// A mark that waits keeps its place in the queue.
-	upsertMarks = `
-INSERT INTO dataverse_outbox (run_key, version, marked_at)
-SELECT run_key, version, updated_at FROM campaign_metrics WHERE run_key IN (SELECT value FROM json_each(?))
-ON CONFLICT (run_key) DO UPDATE SET version = excluded.version,
-	marked_at = CASE WHEN version > delivered THEN marked_at ELSE excluded.marked_at END`
 )
 
 func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at time.Time) error {

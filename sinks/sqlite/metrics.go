@@ -41,8 +41,8 @@ func metricsArgs(args []any, m *aggregate.Metrics, at time.Time) []any {
 		timestamp(m.CreatedAt), optionalTimestamp(m.FinishedAt), timestamp(at), m.Version)
 }
 
-// scanMetrics reads one row of metricsColumns.
-func scanMetrics(rows *sql.Rows) (aggregate.Metrics, error) {
+// scanMetrics reads one row of metricsColumns, and of what stands behind them.
+func scanMetrics(rows *sql.Rows, behind ...any) (aggregate.Metrics, error) {
 	var (
 		m                    aggregate.Metrics
 		cost                 string
@@ -50,12 +50,12 @@ func scanMetrics(rows *sql.Rows) (aggregate.Metrics, error) {
 		createdAt, updatedAt string
 		finishedAt           sql.NullString
 	)
-	err := rows.Scan(&m.RunKey, &m.CampaignID, &m.RunID, &m.Phase, &m.Status, &m.Source,
+	err := rows.Scan(append([]any{&m.RunKey, &m.CampaignID, &m.RunID, &m.Phase, &m.Status, &m.Source,
 		&m.AgentsTotal, &m.AgentsSuccessful, &m.AgentsFailed, &m.AgentsCancelled, &m.AgentsRunning,
 		&m.AgentsMissing, &m.AgentsExpected, &m.Executions, &m.AssetsGenerated, &m.TokensIn,
 		&m.TokensOut, &cost, &m.CostComplete, &m.LatencyAvgMs, &m.LatencyP50Ms,
 		&m.LatencyP95Ms, &m.LatencyP99Ms, &m.LatencyMaxMs, &rate,
-		&createdAt, &finishedAt, &updatedAt, &m.Version)
+		&createdAt, &finishedAt, &updatedAt, &m.Version}, behind...)...)
 	if err != nil {
 		return m, err
 	}
@@ -108,6 +108,17 @@ func optionalTimestamp(t *time.Time) any {
 		return nil
 	}
 	return timestamp(*t)
+}
+
+// utcDay names the UTC day of a time.
+func utcDay(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// optionalTime reads a timestamp, which is zero where it is NULL.
+func optionalTime(s sql.NullString) (time.Time, error) {
+	if !s.Valid {
+		return time.Time{}, nil
+	}
+	return parseTimestamp(s.String)
 }
 
 func parseTimestamp(s string) (time.Time, error) {

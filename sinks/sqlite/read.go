@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,12 +19,7 @@ func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, l
 	q.equal("run_id", f.RunID)
 	q.equal("phase", f.Phase)
 	q.status(f)
-	if !f.Since.IsZero() {
-		q.add("created_at >= ?", timestamp(f.Since))
-	}
-	if !f.Until.IsZero() {
-		q.add("created_at < ?", timestamp(f.Until))
-	}
+	q.created(f.Since, f.Until)
 	if after != nil {
 		q.add("(created_at, run_key) < (?, ?)", timestamp(after.CreatedAt), after.RunKey.String())
 	}
@@ -48,6 +44,16 @@ func (q *conditions) add(term string, args ...any) {
 func (q *conditions) equal(column, value string) {
 	if value != "" {
 		q.add(column+" = ?", value)
+	}
+}
+
+// created selects since ≤ created_at < until; a zero time is no bound.
+func (q *conditions) created(since, until time.Time) {
+	if !since.IsZero() {
+		q.add("created_at >= ?", timestamp(since))
+	}
+	if !until.IsZero() {
+		q.add("created_at < ?", timestamp(until))
 	}
 }
 

@@ -30,7 +30,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&s.advance, advancePosition},
 		{&s.versions, storedVersions},
 		{&s.voided, insertVoided},
-		{&s.marks, upsertMarks},
+		{&s.marks, markCommitted},
 		{&s.keptLetters, keptDeadLetters},
 		{&s.countLetters, countDeadLetters},
 	} {
