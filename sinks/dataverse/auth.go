@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -119,7 +118,9 @@ func (t *tokens) await(ctx context.Context, r *refresh) (string, error) {
 			t.refresh = nil
 		}
 	}
-	return "", unanswered(opToken, ctx.Err(), "", false)
+	e := unanswered(ctx.Err(), false)
+	e.Op = opToken
+	return "", e
 }
 
 // run asks for a token and hands it to all who wait. A token that still holds is used on if there is no other.
@@ -156,7 +157,10 @@ func (c *credentials) ask(ctx context.Context, now time.Time) (token, error) {
 	}
 	issued, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
 	if err != nil {
-		return token{}, tokenRefused(err, now, secret)
+		e := tokenRefused(err, now)
+		e.Op = opToken
+		e.withhold(secret)
+		return token{}, e
 	}
 	life := time.Until(issued.Expiry).Round(time.Second) // by the clock that oauth2 reads
 	if issued.Expiry.IsZero() {
@@ -167,12 +171,10 @@ func (c *credentials) ask(ctx context.Context, now time.Time) (token, error) {
 
 // tokenRefused makes an *Error of what oauth2 says. It takes over facts and no object, because those hold the request
 // with the secret.
-func tokenRefused(err error, now time.Time, secret string) *Error {
+func tokenRefused(err error, now time.Time) *Error {
 	var refusal *oauth2.RetrieveError
 	if !errors.As(err, &refusal) {
-		e := unanswered(opToken, err, "", false)
-		e.Message = withoutSecret(e.Message, secret)
-		return e
+		return unanswered(err, false)
 	}
 	var body struct {
 		Codes   []int  `json:"error_codes"`
@@ -184,10 +186,9 @@ func tokenRefused(err error, now time.Time, secret string) *Error {
 		first = refusal.ErrorCode
 	}
 	e := &Error{
-		Op:         opToken,
 		Status:     refusal.Response.StatusCode,
-		Message:    withoutSecret(clean(first), secret),
-		RequestID:  withoutSecret(clean(body.TraceID), secret),
+		Message:    clean(first),
+		RequestID:  clean(body.TraceID),
 		RetryAfter: retryAfter(refusal.Response.Header.Get("Retry-After"), now),
 		meaning:    sinks.ErrBlocked,
 	}
@@ -218,9 +219,4 @@ var tokenHints = map[int]string{
 	900023:  "the tenant is neither an id nor a domain: correct DATAVERSE_TENANT_ID",
 	500011:  "the tenant knows no organization at this URL: DATAVERSE_URL must be one of the tenant DATAVERSE_TENANT_ID",
 	70011:   "the tenant knows no organization at this URL: correct DATAVERSE_URL",
-}
-
-// withoutSecret guards against an authority, or something on the way to it, that quotes the request.
-func withoutSecret(text, secret string) string {
-	return strings.NewReplacer(secret, "(not shown)", url.QueryEscape(secret), "(not shown)").Replace(text)
 }

@@ -2,6 +2,7 @@ package dataverse
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,6 +107,9 @@ func newTransport() *http.Transport {
 	return t
 }
 
+// Format prints where the client leads to, whatever the verb. The rest is nobody's business: there is a token in it.
+func (c Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "Dataverse at %s", c.organization) }
+
 // Close closes idle connections. Requests under way go on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
@@ -204,26 +208,37 @@ func (c *Client) try(ctx context.Context, r request, token string) (*response, e
 	id := uuid.NewString()
 	c.setHeader(req, r, token, id)
 	began := time.Now()
+	answer, failure := c.exchange(req, sent)
+	took := time.Since(began)
+	if failure != nil {
+		failure.Op, failure.RequestID = r.op, cmp.Or(failure.RequestID, id)
+		failure.withhold(token)
+		c.log.Debug("Dataverse request failed", "error", failure, "client_request_id", id, "took", took)
+		return nil, failure
+	}
+	c.log.Debug("Dataverse request", "op", r.op, "client_request_id", id, "took", took)
+	answer.took = took
+	return answer, nil
+}
+
+// exchange sends a request and reads the answer.
+func (c *Client) exchange(req *http.Request, sent *sending) (*response, *Error) {
 	answer, err := c.http.Do(req)
 	if err != nil {
-		c.log.Debug("Dataverse request", "op", r.op, "client_request_id", id, "took", time.Since(began), "error", withoutURL(err))
-		return nil, unanswered(r.op, err, id, sent.mayHaveArrived())
+		return nil, unanswered(err, sent.mayHaveArrived())
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
-	took := time.Since(began)
-	c.log.Debug("Dataverse request", "op", r.op, "status", answer.StatusCode, "client_request_id", id,
-		"request_id", answer.Header.Get("x-ms-service-request-id"), "took", took)
 	switch {
 	case answer.StatusCode >= 300:
-		return nil, c.refused(r.op, answer, body, id)
-	case r.method != http.MethodGet: // it took place, whatever became of the rest of the answer
+		return nil, refused(answer, body, c.now())
+	case req.Method != http.MethodGet: // it took place, whatever became of the rest of the answer
 	case err != nil:
-		return nil, unanswered(r.op, err, id, false)
+		return nil, unanswered(err, false)
 	case len(body) > maxBody:
-		return nil, fmt.Errorf("%s: the answer is over %d bytes", r.op, maxBody)
+		return nil, unanswered(fmt.Errorf("more than %d bytes came", maxBody), false)
 	}
-	return &response{header: answer.Header, body: body, took: took}, nil
+	return &response{header: answer.Header, body: body}, nil
 }
 
 // setHeader sets what Microsoft asks of every request, and then what the request brings.

@@ -1,6 +1,7 @@
 package dataverse
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -46,12 +47,10 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": ")
-	if e.Status != 0 {
-		fmt.Fprintf(&b, "%d %s", e.Status, http.StatusText(e.Status))
-		if e.Code != "" {
-			b.WriteString(" " + e.Code)
-		}
-		b.WriteString(": ")
+	if e.Status == 0 {
+		b.WriteString("no answer")
+	} else {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%d %s %s", e.Status, http.StatusText(e.Status), e.Code), " "))
 	}
 	parts := []string{}
 	if e.Message != "" {
@@ -63,7 +62,9 @@ func (e *Error) Error() string {
 	if e.RetryAfter > 0 {
 		parts = append(parts, "retry after "+e.RetryAfter.String())
 	}
-	b.WriteString(strings.Join(parts, "; "))
+	if len(parts) > 0 {
+		b.WriteString(": " + strings.Join(parts, "; "))
+	}
 	if e.RequestID != "" {
 		b.WriteString(" (request " + e.RequestID + ")")
 	}
@@ -97,7 +98,7 @@ func Ambiguous(err error) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	return e.lost || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
+	return e.lost
 }
 
 // TimedOut tells whether the request took too long once it was sent: fewer rows may pass.
@@ -108,13 +109,13 @@ func TimedOut(err error) bool {
 	}
 	var network net.Error
 	slow := errors.Is(e.detail, context.DeadlineExceeded) || errors.As(e.detail, &network) && network.Timeout()
-	return e.lost && slow || e.Status == http.StatusGatewayTimeout || e.Status == http.StatusRequestTimeout
+	return e.lost && (slow || e.Status == http.StatusGatewayTimeout) || e.Status == http.StatusRequestTimeout
 }
 
-// unanswered is a request without an answer; id is ours, the only one there is.
-func unanswered(op string, err error, id string, mayHaveArrived bool) *Error {
+// unanswered is a request without an answer.
+func unanswered(err error, mayHaveArrived bool) *Error {
 	err = withoutURL(err)
-	e := &Error{Op: op, Message: clean(err.Error()), RequestID: id, meaning: sinks.ErrUnavailable, detail: err, lost: mayHaveArrived}
+	e := &Error{Message: clean(err.Error()), meaning: sinks.ErrUnavailable, detail: err, lost: mayHaveArrived}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		e.meaning, e.Hint = sinks.ErrBlocked, "the server's certificate is not trusted: is the URL right, and the proxy's certificate installed?"
@@ -132,21 +133,25 @@ func withoutURL(err error) error {
 }
 
 // refused reads an answer that says no.
-func (c *Client) refused(op string, answer *http.Response, body []byte, id string) *Error {
-	e := &Error{Op: op, Status: answer.StatusCode, RequestID: id}
-	e.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), c.now())
+func refused(answer *http.Response, body []byte, now time.Time) *Error {
+	e := &Error{Status: answer.StatusCode,
+		RequestID:  clean(cmp.Or(answer.Header.Get("x-ms-service-request-id"), answer.Header.Get("REQ_ID"))),
+		RetryAfter: retryAfter(answer.Header.Get("Retry-After"), now)}
 	e.Code, e.Message = parseFault(body)
-	for _, name := range []string{"x-ms-service-request-id", "REQ_ID"} {
-		if given := answer.Header.Get(name); given != "" {
-			e.RequestID = clean(given)
-			break
-		}
-	}
+	e.lost = e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout // these come from a gateway
 	e.judge()
 	if e.Status < 400 {
 		e.Message = "it points to " + clean(answer.Header.Get("Location"))
 	}
 	return e
+}
+
+// withhold takes a secret out of what a service said, in case that it, or something on the way to it, quotes requests.
+func (e *Error) withhold(secret string) {
+	without := strings.NewReplacer(secret, "(not shown)", url.QueryEscape(secret), "(not shown)")
+	for _, text := range []*string{&e.Code, &e.Message, &e.RequestID} {
+		*text = without.Replace(*text)
+	}
 }
 
 // The codes that change what an answer means.
@@ -245,7 +250,7 @@ const longestWait = time.Hour
 
 // retryAfter reads the header: seconds, or a date. What cannot be read or lies in the past is 0.
 func retryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(seconds, uint64(longestWait/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(text); err == nil {
