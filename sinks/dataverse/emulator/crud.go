@@ -1,0 +1,205 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+func (a *api) create(w *answer, q *request, t *table) *apiError {
+	a.targets(1)
+	if failure := q.only("$select"); failure != nil {
+		return failure
+	}
+	p, failure := readPayload(t, q.body)
+	if failure != nil {
+		return failure
+	}
+	if p.id == uuid.Nil {
+		p.id = uuid.New()
+	}
+	r, failure := a.data.insert(t, p.id, p.assigned)
+	if failure != nil {
+		return failure
+	}
+	if q.prefer.representation {
+		return writeRow(w, q, t, r, http.StatusCreated)
+	}
+	wrote(w, q.base+t.EntitySet+"("+r.id.String()+")")
+	return nil
+}
+
+// wrote answers a write without data. The address is what OData-EntityId says; some clients look into Location instead.
+func wrote(w *answer, address string) {
+	w.header.Set("OData-EntityId", address)
+	w.header.Set("Location", address)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *api) retrieve(w *answer, q *request, t *table, to target) *apiError {
+	if failure := q.only("$select"); failure != nil {
+		return failure
+	}
+	if to.row == nil {
+		return t.missing(to)
+	}
+	if q.Header.Get("If-None-Match") == to.row.etag() && q.prefer.annotations == "" {
+		w.header.Set("ETag", to.row.etag())
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return writeRow(w, q, t, to.row, http.StatusOK)
+}
+
+// writeRow answers with a row.
+func writeRow(w *answer, q *request, t *table, r *row, status int) *apiError {
+	selected, failure := q.selected(t)
+	if failure != nil {
+		return failure
+	}
+	if q.Method != http.MethodGet {
+		q.prefer.applied(w, "return=representation")
+	}
+	w.header.Set("ETag", r.etag())
+	writeData(w, status, t.rowJSON(nil, r, selected, q.context(t, true)))
+	return nil
+}
+
+// writeData answers with a body of the Web API.
+func writeData(w *answer, status int, body []byte) {
+	w.header.Set("Content-Type", "application/json; odata.metadata=minimal")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // into memory
+}
+
+// upsert is PATCH: it writes the row, or makes it unless there is a condition that forbids to.
+func (a *api) upsert(w *answer, q *request, t *table, to target) *apiError {
+	if failure := q.only("$select"); failure != nil {
+		return failure
+	}
+	p, failure := readPayload(t, q.body)
+	if failure != nil {
+		return failure
+	}
+	if to.key == nil && p.id != uuid.Nil && p.id != to.id {
+		return badPayload(t.LogicalName, "The primary id in the body is not that of the URL.")
+	}
+	if failure := q.conditions(t, to); failure != nil {
+		return failure
+	}
+	status := http.StatusOK
+	r := to.row
+	if r == nil {
+		status = http.StatusCreated
+		r, failure = a.data.insert(t, p.idFor(to), p.withKey(to))
+	} else {
+		r, failure = a.data.update(t, r, p.withoutKey(to))
+	}
+	if failure != nil {
+		return failure
+	}
+	if q.prefer.representation {
+		return writeRow(w, q, t, r, status)
+	}
+	wrote(w, baseURL(q.Request)+q.URL.EscapedPath()) // an alternate key's address stays one
+	return nil
+}
+
+// conditions refuses a write whose conditions do not hold. The literal null is none.
+func (q *request) conditions(t *table, to target) *apiError {
+	match, noneMatch := q.Header.Get("If-Match"), q.Header.Get("If-None-Match")
+	switch {
+	case match != "" && to.row == nil:
+		return t.missing(to)
+	case match != "" && match != "*" && match != to.row.etag():
+		return &apiError{http.StatusPreconditionFailed, "0x80060882",
+			"The version of the existing record doesn't match the RowVersion property provided."}
+	case noneMatch == "*" && to.row != nil:
+		return duplicateID()
+	}
+	return nil
+}
+
+func (a *api) delete(w *answer, q *request, t *table, to target) *apiError {
+	if failure := q.only(); failure != nil {
+		return failure
+	}
+	if to.row == nil {
+		return t.missing(to)
+	}
+	if failure := q.conditions(t, to); failure != nil {
+		return failure
+	}
+	a.data.setRow(t, to.row, nil)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// serveColumn serves one column of a row: its value as JSON, or raw behind $value.
+func (a *api) serveColumn(w *answer, q *request, t *table, to target) *apiError {
+	raw := len(q.path) == 3 && q.path[2].name == "$value" && q.Method == http.MethodGet
+	c := t.column(q.path[1].name)
+	if c == nil && !strings.HasPrefix(q.path[1].name, "$") && len(q.path) == 2 {
+		return noSegment(q.path[1].name)
+	}
+	if c == nil || len(q.path) > 2 && !raw {
+		return notKnown("%q", q.URL.Path)
+	}
+	if failure := q.only(); failure != nil {
+		return failure
+	}
+	if to.row == nil {
+		return t.missing(to)
+	}
+	switch q.Method {
+	case http.MethodGet:
+		return writeColumn(w, q, t, to.row, c, raw)
+	case http.MethodPut, http.MethodDelete:
+		return a.setColumn(w, q, t, to.row, c)
+	}
+	return badMethod(q.Method)
+}
+
+func writeColumn(w *answer, q *request, t *table, r *row, c *column, raw bool) *apiError {
+	v := c.of(r)
+	text := c.appendJSON(nil, v)
+	switch {
+	case v == null:
+		w.WriteHeader(http.StatusNoContent)
+	case raw:
+		w.header.Set("Content-Type", "text/plain")
+		if c.isText() {
+			text = []byte(v.text())
+		}
+		_, _ = w.Write([]byte(strings.Trim(string(text), `"`))) // into memory
+	default:
+		head := fmt.Sprintf(`{"@odata.context":"%s$metadata#%s(%s)/%s","value":`, q.base, t.EntitySet, r.id, c.LogicalName)
+		writeData(w, http.StatusOK, append(append([]byte(head), text...), '}'))
+	}
+	return nil
+}
+
+// setColumn is PUT with {"value":…}, or DELETE, which sets null.
+func (a *api) setColumn(w *answer, q *request, t *table, r *row, c *column) *apiError {
+	body := map[string]any{"value": nil}
+	if q.Method == http.MethodPut {
+		var failure *apiError
+		if body, failure = readObject(t.LogicalName, q.body); failure != nil {
+			return failure
+		}
+	}
+	if _, given := body["value"]; !given || len(body) != 1 {
+		return badPayload(t.LogicalName, "Microsoft.OData.ODataException: The body must be {\"value\":…}.")
+	}
+	p, failure := t.payload(map[string]any{c.LogicalName: body["value"]})
+	if failure != nil {
+		return failure
+	}
+	if _, failure = a.data.update(t, r, p.assigned); failure != nil {
+		return failure
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

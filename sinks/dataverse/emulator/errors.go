@@ -1,0 +1,65 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// apiError is an answer that says no: an HTTP status with Dataverse's code in hex and its message.
+type apiError struct {
+	Status  int
+	Code    string // 0x…, or empty where real organisations send none
+	Message string
+}
+
+// Error is the message.
+func (e *apiError) Error() string { return e.Message }
+
+// write sends the error in the shape of the Web API. Headers that are set before stay.
+func (e *apiError) write(w http.ResponseWriter) {
+	var body struct {
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	body.Error.Code, body.Error.Message = e.Code, e.Message
+	w.Header().Set("Content-Type", "application/json; odata.metadata=minimal")
+	w.Header().Set("OData-Version", "4.0")
+	w.WriteHeader(e.Status)
+	_ = json.NewEncoder(w).Encode(body) // the client has gone if this fails
+}
+
+// notKnown is the answer to what this emulator does not do. It names it rather than guess what the service would say.
+func notKnown(format string, args ...any) *apiError {
+	return &apiError{http.StatusNotImplemented, "", "The emulator does not know " + fmt.Sprintf(format, args...) + "."}
+}
+
+// badQuery refuses a URL.
+func badQuery(format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "0x80060888", fmt.Sprintf(format, args...)}
+}
+
+// badPayload refuses a body about the table or definition for its form.
+func badPayload(of, format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "0x80048d19", fmt.Sprintf("Error identified in Payload provided by the user for"+
+		" Entity :'%s', For more information on this error please follow this help link"+
+		" https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : %s", of, fmt.Sprintf(format, args...))}
+}
+
+// badMethod refuses a method that the resource does not have.
+func badMethod(method string) *apiError {
+	return &apiError{http.StatusMethodNotAllowed, "0x0",
+		fmt.Sprintf("The requested resource does not support http method '%s'.", method)}
+}
+
+// noSegment says that a part of the path names nothing.
+func noSegment(name string) *apiError {
+	return &apiError{http.StatusNotFound, "0x8006088a", fmt.Sprintf("Resource not found for the segment '%s'.", name)}
+}
+
+// unexpected is the error by which the service says that it does not know either.
+func unexpected(status int) *apiError {
+	return &apiError{status, "0x80040216", "An unexpected error occurred."}
+}

@@ -1,0 +1,291 @@
+package emulator
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// predicate tells whether a row, or a definition, is wanted.
+type predicate[T any] func(T) bool
+
+// operand is what a name in a filter stands for.
+type operand[T any] struct {
+	column *column // whose type literals must have
+	value  func(T) value
+}
+
+// parseFilter reads a $filter. Lookup finds what a name stands for.
+func parseFilter[T any](text string, lookup func(name string) (operand[T], *apiError)) (predicate[T], *apiError) {
+	tokens, failure := scanFilter(text)
+	if failure != nil {
+		return nil, failure
+	}
+	p := &filterParser[T]{tokens: tokens, lookup: lookup}
+	matches, failure := p.or()
+	if failure == nil && len(p.tokens) > 0 {
+		failure = p.unexpected()
+	}
+	return matches, failure
+}
+
+// token is a part of a filter: a word (a name, a number, a date, a GUID), a quoted text, or one of ( ) , = [ ].
+type token struct {
+	text   string
+	quoted bool
+}
+
+const filterSigns = "(),=[]"
+
+func scanFilter(text string) ([]token, *apiError) {
+	var tokens []token
+	for {
+		text = strings.TrimLeftFunc(text, unicode.IsSpace)
+		switch {
+		case text == "":
+			return tokens, nil
+		case text[0] == '\'':
+			inside, rest, closed := cutQuoted(text)
+			if !closed {
+				return nil, badQuery("There is an unterminated string literal in the filter.")
+			}
+			tokens, text = append(tokens, token{inside, true}), rest
+		case strings.IndexByte(filterSigns, text[0]) >= 0:
+			tokens, text = append(tokens, token{text[:1], false}), text[1:]
+		default:
+			end := strings.IndexFunc(text, func(c rune) bool { return unicode.IsSpace(c) || strings.ContainsRune(filterSigns+"'", c) })
+			if end < 0 {
+				end = len(text)
+			}
+			tokens, text = append(tokens, token{text[:end], false}), text[end:]
+		}
+	}
+}
+
+// filterParser reads a filter by descent: or, and, not, comparison.
+type filterParser[T any] struct {
+	tokens []token
+	lookup func(string) (operand[T], *apiError)
+}
+
+// is tells whether the next token is this word or sign, without taking it.
+func (p *filterParser[T]) is(text string) bool {
+	return len(p.tokens) > 0 && p.tokens[0] == token{text, false}
+}
+
+// accept takes the next token if it is this word or sign.
+func (p *filterParser[T]) accept(text string) bool {
+	if !p.is(text) {
+		return false
+	}
+	p.tokens = p.tokens[1:]
+	return true
+}
+
+// next takes a token.
+func (p *filterParser[T]) next() (token, *apiError) {
+	if len(p.tokens) == 0 {
+		return token{}, badQuery("Syntax error at the end of the filter: Expression expected.")
+	}
+	t := p.tokens[0]
+	p.tokens = p.tokens[1:]
+	return t, nil
+}
+
+func (p *filterParser[T]) unexpected() *apiError {
+	if len(p.tokens) == 0 {
+		return badQuery("Syntax error at the end of the filter.")
+	}
+	return badQuery("Syntax error at '%s' in the filter.", p.tokens[0].text)
+}
+
+// expect takes these words or signs.
+func (p *filterParser[T]) expect(texts ...string) *apiError {
+	for _, text := range texts {
+		if !p.accept(text) {
+			return p.unexpected()
+		}
+	}
+	return nil
+}
+
+func (p *filterParser[T]) or() (predicate[T], *apiError) {
+	left, failure := p.and()
+	for failure == nil && p.accept("or") {
+		var right predicate[T]
+		before := left
+		right, failure = p.and()
+		left = func(x T) bool { return before(x) || right(x) }
+	}
+	return left, failure
+}
+
+func (p *filterParser[T]) and() (predicate[T], *apiError) {
+	left, failure := p.not()
+	for failure == nil && p.accept("and") {
+		var right predicate[T]
+		before := left
+		right, failure = p.not()
+		left = func(x T) bool { return before(x) && right(x) }
+	}
+	return left, failure
+}
+
+func (p *filterParser[T]) not() (predicate[T], *apiError) {
+	switch {
+	case p.accept("not"):
+		inner, failure := p.not()
+		return func(x T) bool { return !inner(x) }, failure
+	case p.accept("("):
+		inner, failure := p.or()
+		if failure == nil {
+			failure = p.expect(")")
+		}
+		return inner, failure
+	}
+	return p.comparison()
+}
+
+// comparison reads a function, or a column, an operator and a literal.
+func (p *filterParser[T]) comparison() (predicate[T], *apiError) {
+	name, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	switch {
+	case !name.quoted && p.is("("):
+		return p.function(name.text)
+	case name.quoted || name.text == "null" || name.text[0] >= '0' && name.text[0] <= '9' || name.text[0] == '-' || name.text[0] == '@':
+		return nil, notKnown("a filter with %q on the left side", name.text)
+	}
+	left, failure := p.lookup(name.text)
+	if failure != nil {
+		return nil, failure
+	}
+	operator, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	holds, known := operators[operator.text]
+	if !known || operator.quoted {
+		return nil, badQuery("Syntax error at '%s' in the filter: an operator is expected.", operator.text)
+	}
+	literal, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	right, failure := p.literal(left.column, literal)
+	if failure != nil {
+		return nil, failure
+	}
+	return func(x T) bool { return holds(left.value(x), right) }, nil
+}
+
+// operators compare a value with a literal. Against null only eq and ne hold, and a null is ne to everything else.
+var operators = map[string]func(v, literal value) bool{
+	"eq": func(v, literal value) bool { return compare(v, literal) == 0 },
+	"ne": func(v, literal value) bool { return compare(v, literal) != 0 },
+	"gt": func(v, literal value) bool { return v != null && literal != null && compare(v, literal) > 0 },
+	"ge": func(v, literal value) bool { return v != null && literal != null && compare(v, literal) >= 0 },
+	"lt": func(v, literal value) bool { return v != null && literal != null && compare(v, literal) < 0 },
+	"le": func(v, literal value) bool { return v != null && literal != null && compare(v, literal) <= 0 },
+}
+
+// literal reads a literal of the column's type. GUIDs may be quoted, other values only where they are texts.
+func (p *filterParser[T]) literal(c *column, t token) (value, *apiError) {
+	if t == (token{"null", false}) {
+		return null, nil
+	}
+	if t.quoted == c.isText() || t.quoted && c.Type == typeID {
+		if v, ok := c.parse(t.text); ok {
+			return v, nil
+		}
+	} else if !t.quoted {
+		if other, failure := p.lookup(t.text); failure == nil {
+			return null, notKnown("a comparison with the column %q on the right side", other.column.LogicalName)
+		}
+	}
+	return null, badQuery("A binary operator with incompatible types was detected: the literal '%s' is not of the type '%s'"+
+		" of '%s'.", t.text, c.edmType(), c.LogicalName)
+}
+
+// function reads what stands behind a function's name.
+func (p *filterParser[T]) function(name string) (predicate[T], *apiError) {
+	switch name {
+	case "contains":
+		return p.textFunction(strings.Contains)
+	case "startswith":
+		return p.textFunction(strings.HasPrefix)
+	case "endswith":
+		return p.textFunction(strings.HasSuffix)
+	case "Microsoft.Dynamics.CRM.In":
+		return p.in()
+	}
+	return nil, notKnown("the function %q in a filter", name)
+}
+
+// textFunction reads (column,'text'). Case does not matter.
+func (p *filterParser[T]) textFunction(holds func(text, part string) bool) (predicate[T], *apiError) {
+	if failure := p.expect("("); failure != nil {
+		return nil, failure
+	}
+	name, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	left, failure := p.lookup(name.text)
+	if failure != nil {
+		return nil, failure
+	}
+	if failure := p.expect(","); failure != nil {
+		return nil, failure
+	}
+	literal, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	if !literal.quoted || !left.column.isText() {
+		return nil, badQuery("No function signature for the function matches the specified arguments: texts are expected.")
+	}
+	part := strings.ToLower(literal.text)
+	matches := func(x T) bool {
+		v := left.value(x)
+		return v != null && holds(strings.ToLower(v.text()), part)
+	}
+	return matches, p.expect(")")
+}
+
+// in reads (PropertyName='column',PropertyValues=['a','b']), where all values are quoted.
+func (p *filterParser[T]) in() (predicate[T], *apiError) {
+	if failure := p.expect("(", "PropertyName", "="); failure != nil {
+		return nil, failure
+	}
+	name, failure := p.next()
+	if failure != nil {
+		return nil, failure
+	}
+	left, failure := p.lookup(name.text)
+	if failure != nil {
+		return nil, failure
+	}
+	if failure := p.expect(",", "PropertyValues", "=", "["); failure != nil {
+		return nil, failure
+	}
+	var wanted []value
+	for len(wanted) == 0 || p.accept(",") {
+		literal, failure := p.next()
+		if failure != nil {
+			return nil, failure
+		}
+		v, ok := left.column.parse(literal.text)
+		if !ok || !literal.quoted {
+			return nil, badQuery("The value '%s' is not of the type '%s' of '%s'.", literal.text, left.column.edmType(), name.text)
+		}
+		wanted = append(wanted, v)
+	}
+	matches := func(x T) bool {
+		v := left.value(x)
+		return v != null && slices.ContainsFunc(wanted, func(w value) bool { return compare(v, w) == 0 })
+	}
+	return matches, p.expect("]", ")")
+}

@@ -1,0 +1,270 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The states of an alternate key. It can be used and is enforced when it is Active.
+const (
+	keyPending    = "Pending"
+	keyInProgress = "InProgress"
+	keyActive     = "Active"
+	keyFailed     = "Failed"
+)
+
+// How long after its creation a key is still Pending, and when its index is done.
+const (
+	keyStarts = time.Second
+	keyDone   = 2 * time.Second
+)
+
+// alternateKey is the definition of a key. It is kept on disk as JSON.
+type alternateKey struct {
+	MetadataID  uuid.UUID
+	SchemaName  string
+	LogicalName string
+	Label       string
+	Attributes  []string // logical names
+	Created     time.Time
+	Status      string // Active, Failed, or empty until the index is done
+}
+
+// status is what EntityKeyIndexStatus says.
+func (k *alternateKey) status(now time.Time) string {
+	switch {
+	case k.Status != "":
+		return k.Status
+	case now.Sub(k.Created) < keyStarts:
+		return keyPending
+	}
+	return keyInProgress
+}
+
+// columns are those of the key.
+func (k *alternateKey) columns(d *definition) []*column {
+	columns := make([]*column, len(k.Attributes))
+	for i, name := range k.Attributes {
+		columns[i] = d.column(name)
+	}
+	return columns
+}
+
+// key finds a key by its logical name.
+func (d *definition) key(name string) *alternateKey {
+	for _, k := range d.Keys {
+		if k.LogicalName == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// activeKey finds the key over exactly these columns that can be used; nil if there is none.
+func (d *definition) activeKey(names []string) *alternateKey {
+	sorted := slices.Sorted(slices.Values(names))
+	for _, k := range d.Keys {
+		if k.Status == keyActive && slices.Equal(sorted, slices.Sorted(slices.Values(k.Attributes))) {
+			return k
+		}
+	}
+	return nil
+}
+
+// buildKeys makes the indexes that are due. A key whose rows are not unique has failed.
+func (d *data) buildKeys() *apiError {
+	for _, t := range d.inNameOrder() {
+		for i, k := range t.Keys {
+			if k.Status != "" || d.now().Sub(k.Created) < keyDone {
+				continue
+			}
+			built := *k
+			built.Status = keyActive
+			if _, unique := t.uniqueRows(k); !unique {
+				built.Status = keyFailed
+			}
+			next := *t.definition
+			next.Keys = slices.Clone(t.Keys)
+			next.Keys[i] = &built
+			d.setDefinition(t, &next)
+		}
+	}
+	return nil
+}
+
+// uniqueRows indexes all rows by a key, as far as they are unique.
+func (t *table) uniqueRows(k *alternateKey) (rows uniqueRows, unique bool) {
+	rows = uniqueRows{}
+	columns := k.columns(t.definition)
+	for r := range t.rows.after(nil) {
+		v, whole := keyOf(r, columns)
+		if !whole {
+			continue
+		}
+		if rows[v] != nil {
+			return nil, false
+		}
+		rows[v] = r
+	}
+	return rows, true
+}
+
+// keepKeys makes and drops indexes until there is one for each active key.
+func (t *table) keepKeys() {
+	for name := range t.keys {
+		if k := t.key(name); k == nil || k.Status != keyActive {
+			delete(t.keys, name)
+		}
+	}
+	for _, k := range t.Keys {
+		if k.Status == keyActive && t.keys[k.LogicalName] == nil {
+			t.keys[k.LogicalName], _ = t.uniqueRows(k)
+		}
+	}
+}
+
+// checkKeys refuses a row whose values of a key another row has.
+func (t *table) checkKeys(before, after *row) *apiError {
+	for name, rows := range t.keys {
+		k := t.key(name)
+		v, whole := keyOf(after, k.columns(t.definition))
+		if whole && rows[v] != nil && rows[v] != before {
+			return &apiError{http.StatusPreconditionFailed, "0x80060892", fmt.Sprintf("Entity Key %s violated. A record with the"+
+				" same value for %s already exists. A duplicate record cannot be created. Select one or more unique values and"+
+				" try again.", k.Label, strings.Join(k.Attributes, ", "))}
+		}
+	}
+	return nil
+}
+
+// forbiddenInKeys are the characters with which a value of an alternate key cannot stand in a URL.
+const forbiddenInKeys = `/<>*%&:\?+`
+
+// target is what the parentheses behind an entity set address.
+type target struct {
+	row *row // nil if it does not exist
+
+	id uuid.UUID // where it is addressed by id
+
+	key    *alternateKey // else
+	values []assignment  // of the key's columns
+}
+
+// target resolves the parentheses.
+func (t *table) target(args string) (target, *apiError) {
+	if id, ok := parseID(args); ok {
+		return target{row: t.row(id), id: id}, nil
+	}
+	pairs, ok := splitPairs(args)
+	if !ok {
+		return target{}, badQuery("Bad Request - Error in query syntax.")
+	}
+	if id, ok := parseID(pairs[0].value); ok && len(pairs) == 1 && pairs[0].name == t.PrimaryID {
+		return target{row: t.row(id), id: id}, nil
+	}
+	return t.targetByKey(pairs)
+}
+
+func (t *table) targetByKey(pairs []pair) (target, *apiError) {
+	var names []string
+	for _, p := range pairs {
+		names = append(names, p.name)
+		if t.column(p.name) == nil {
+			return target{}, badQuery("The key in the request URI is not valid for resource '%s'. Ensure that the names and number"+
+				" of key properties match the declared or alternate key properties for the resource '%s'.", t.odataType(), t.odataType())
+		}
+	}
+	k := t.activeKey(names)
+	if k == nil {
+		return target{}, &apiError{http.StatusBadRequest, "0x80060890",
+			fmt.Sprintf("The specified key attributes are not a defined key for the %s entity", t.LogicalName)}
+	}
+	found := target{key: k}
+	probe := make([]value, t.cells())
+	for i := range probe {
+		probe[i] = null
+	}
+	for _, p := range pairs {
+		c := t.column(p.name)
+		v, ok := c.parse(p.value)
+		if !ok || p.quoted != c.isText() || v == null || strings.ContainsAny(p.value, forbiddenInKeys) && c.isText() {
+			return target{}, badQuery("Bad Request - Error in query syntax.")
+		}
+		found.values = append(found.values, assignment{c, v})
+		probe[c.Position] = v
+	}
+	v, _ := keyOf(&row{cells: joined(probe)}, k.columns(t.definition))
+	found.row = t.keys[k.LogicalName][v]
+	return found, nil
+}
+
+// missing says that the target does not exist.
+func (t *table) missing(to target) *apiError {
+	if to.key == nil {
+		return t.noRow(to.id)
+	}
+	return &apiError{http.StatusNotFound, "0x80060891",
+		fmt.Sprintf("A record with the specified key values does not exist in %s entity", t.LogicalName)}
+}
+
+// parseID reads a GUID as it stands in URLs.
+func parseID(text string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(text)
+	return id, err == nil && len(text) == 36
+}
+
+// pair is name=value.
+type pair struct {
+	name, value string
+	quoted      bool
+}
+
+// splitPairs reads name='value',name=value. A quote within quotes is doubled.
+func splitPairs(text string) ([]pair, bool) {
+	var pairs []pair
+	for {
+		name, rest, ok := strings.Cut(text, "=")
+		p := pair{name: strings.TrimSpace(name)}
+		if !ok || p.name == "" {
+			return nil, false
+		}
+		if strings.HasPrefix(rest, "'") {
+			p.quoted = true
+			if p.value, text, ok = cutQuoted(rest); !ok {
+				return nil, false
+			}
+		} else {
+			end := strings.IndexByte(rest+",", ',')
+			p.value, text = rest[:end], rest[end:]
+		}
+		pairs = append(pairs, p)
+		if text == "" {
+			return pairs, true
+		}
+		if text, ok = strings.CutPrefix(text, ","); !ok {
+			return nil, false
+		}
+	}
+}
+
+// cutQuoted takes the quoted text at the beginning, and returns it without its quotes.
+func cutQuoted(text string) (inside, rest string, ok bool) {
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] != '\'':
+			b.WriteByte(text[i])
+		case i+1 < len(text) && text[i+1] == '\'':
+			b.WriteByte('\'')
+			i++
+		default:
+			return b.String(), text[i+1:], true
+		}
+	}
+	return "", "", false
+}

@@ -1,0 +1,346 @@
+package emulator
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// journal is the file in which an organisation is kept: a line that says so, then one frame for each transaction, which
+// is its length, its checksum and its changes. A transaction is in the hands of the operating system before its request
+// is answered, so it survives the end of the process; a power failure may lose the last ones. What is half written at the
+// end is cut off when the file is opened. When most of it is outdated the file is written anew.
+type journal struct {
+	dir     string
+	log     *slog.Logger
+	file    *os.File
+	end     int64 // of the last whole transaction
+	records int   // changes in the file
+}
+
+const (
+	journalName  = "emulator.journal"
+	journalMagic = "runmetrics dataverse emulator 1\n"
+	// spare is how many outdated changes a journal may have whatever its size.
+	spare = 100_000
+)
+
+// The kinds of changes. They are in files: never renumber them.
+const (
+	recordDefinition = 'D' // JSON
+	recordRow        = 'R' // table, id, version, cells
+	recordDeletion   = 'X' // table, id
+)
+
+var checksums = crc32.MakeTable(crc32.Castagnoli)
+
+// open reads the journal of a directory, or makes it.
+func (d *data) open(dir string, log *slog.Logger) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	j := &journal{dir: dir, log: log}
+	if j.file, err = os.OpenFile(filepath.Join(dir, journalName), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.file.Close())
+		}
+	}()
+	lost, err := j.load(d)
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		log.Warn("dataverse emulator cut off a transaction that was not written to its end", "bytes", lost)
+	}
+	d.journal = j
+	j.compactIfDue(d)
+	return nil
+}
+
+// load applies all transactions, and cuts off what is half written behind them.
+func (j *journal) load(d *data) (lost int64, err error) {
+	info, err := j.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	in := bufio.NewReaderSize(j.file, 1<<20)
+	magic := make([]byte, len(journalMagic))
+	if n, err := io.ReadFull(in, magic); err != nil && n > 0 && string(magic[:n]) != journalMagic[:n] || err == nil && string(magic) != journalMagic {
+		return 0, fmt.Errorf("%s is not a journal of this emulator", j.file.Name())
+	} else if err != nil { // new, or killed at its first line
+		return 0, j.begin()
+	}
+	j.end = int64(len(journalMagic))
+	for {
+		frame, err := readFrame(in, info.Size()-j.end)
+		if errors.Is(err, io.EOF) {
+			return 0, nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return info.Size() - j.end, j.file.Truncate(j.end)
+		}
+		if err == nil {
+			err = j.apply(d, frame)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("%s is damaged at byte %d: %w", j.file.Name(), j.end, err)
+		}
+		j.end += int64(frameHead + len(frame))
+	}
+}
+
+// begin makes an empty journal.
+func (j *journal) begin() error {
+	if err := j.file.Truncate(0); err != nil {
+		return err
+	}
+	n, err := j.file.WriteAt([]byte(journalMagic), 0)
+	j.end = int64(n)
+	return err
+}
+
+// frameHead is length and checksum of a frame.
+const frameHead = 8
+
+// readFrame returns the content of the next frame. A frame that reaches beyond the end of the file, or has a wrong
+// checksum and nothing behind it, is io.ErrUnexpectedEOF.
+func readFrame(in io.Reader, left int64) ([]byte, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return nil, err
+	}
+	length := int64(binary.LittleEndian.Uint32(head[:]))
+	if left -= frameHead; length > left {
+		return nil, io.ErrUnexpectedEOF
+	}
+	frame := make([]byte, length)
+	if _, err := io.ReadFull(in, frame); err != nil {
+		return nil, err
+	}
+	switch {
+	case crc32.Checksum(frame, checksums) == binary.LittleEndian.Uint32(head[4:]):
+		return frame, nil
+	case length == left:
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nil, errors.New("wrong checksum")
+}
+
+// write appends a transaction. A journal that is nil keeps nothing.
+func (j *journal) write(d *data, changes []change) error {
+	if j == nil || len(changes) == 0 {
+		return nil
+	}
+	if j.file == nil {
+		return os.ErrClosed
+	}
+	frame := newFrame(d.version)
+	for _, c := range changes {
+		frame = appendChange(frame, c)
+	}
+	if err := j.append(frame, len(changes)); err != nil {
+		return err
+	}
+	j.compactIfDue(d)
+	return nil
+}
+
+// newFrame is a frame without changes.
+func newFrame(version int64) []byte { return binary.AppendVarint(make([]byte, frameHead), version) }
+
+func appendChange(b []byte, c change) []byte {
+	switch {
+	case c.newDefinition != nil:
+		encoded, err := json.Marshal(c.newDefinition)
+		if err != nil {
+			panic("emulator: a definition is no JSON: " + err.Error())
+		}
+		return appendBytes(append(b, recordDefinition), string(encoded))
+	case c.after == nil:
+		b = appendBytes(append(b, recordDeletion), c.table.LogicalName)
+		return append(b, c.before.id[:]...)
+	}
+	b = appendBytes(append(b, recordRow), c.table.LogicalName)
+	b = append(b, c.after.id[:]...)
+	b = binary.AppendVarint(b, c.after.version)
+	return appendBytes(b, c.after.cells)
+}
+
+func appendBytes(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// append writes a frame. Where that fails the file is as before.
+func (j *journal) append(frame []byte, changes int) error {
+	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHead))
+	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHead:], checksums))
+	if n, err := j.file.WriteAt(frame, j.end); err != nil {
+		if n > 0 {
+			err = errors.Join(err, j.file.Truncate(j.end))
+		}
+		return err
+	}
+	j.end += int64(len(frame))
+	j.records += changes
+	return nil
+}
+
+// apply makes the changes of a frame.
+func (j *journal) apply(d *data, frame []byte) error {
+	in := &recordReader{rest: string(frame)}
+	d.version = max(d.version, in.varint())
+	for in.rest != "" && !in.failed {
+		kind := in.take(1)
+		j.records++
+		if kind == string(recordDefinition) {
+			if err := d.applyDefinition(in.text()); err != nil {
+				return err
+			}
+			continue
+		}
+		t := d.tables[in.text()]
+		if t == nil {
+			return errors.New("a row of a table that is not there")
+		}
+		id, _ := uuid.FromBytes([]byte(in.take(16)))
+		before := t.row(id)
+		switch kind {
+		case string(recordRow):
+			t.swap(before, &row{id: id, version: in.varint(), cells: in.text()})
+		case string(recordDeletion):
+			if before != nil {
+				t.swap(before, nil)
+			}
+		default:
+			return fmt.Errorf("a change of unknown kind %q", kind)
+		}
+	}
+	if in.failed {
+		return errors.New("a change that ends too early")
+	}
+	return nil
+}
+
+func (d *data) applyDefinition(encoded string) error {
+	definition := &definition{}
+	if err := json.Unmarshal([]byte(encoded), definition); err != nil {
+		return fmt.Errorf("read definition: %w", err)
+	}
+	t := d.tables[definition.LogicalName]
+	if t == nil {
+		t = newTable(definition)
+	}
+	d.define(t, definition)
+	return nil
+}
+
+// recordReader takes a frame apart. After a failure it returns zeros.
+type recordReader struct {
+	rest   string
+	failed bool
+}
+
+func (r *recordReader) take(n int) string {
+	if n < 0 || n > len(r.rest) {
+		r.failed = true
+		r.rest = ""
+		return string(make([]byte, min(max(n, 0), 16)))
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *recordReader) varint() int64 {
+	v, n := varint(r.rest)
+	r.take(n)
+	return v
+}
+
+func (r *recordReader) text() string {
+	length, n := uvarint(r.rest)
+	r.take(n)
+	return r.take(int(length))
+}
+
+// compactIfDue writes the journal anew when most of its changes are outdated. Where that fails the old one goes on.
+func (j *journal) compactIfDue(d *data) {
+	needed := 0
+	for _, t := range d.tables {
+		needed += 1 + t.rows.size
+	}
+	if j.records <= 2*needed+spare {
+		return
+	}
+	if err := j.compact(d); err != nil {
+		j.records = 0 // not again with each transaction
+		j.log.Error("dataverse emulator cannot write its journal anew", "error", err)
+	}
+}
+
+func (j *journal) compact(d *data) (err error) {
+	fresh := &journal{dir: j.dir, log: j.log}
+	path := filepath.Join(j.dir, journalName)
+	if fresh.file, err = os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+		return err
+	}
+	err = errors.Join(fresh.begin(), fresh.snapshot(d))
+	if err == nil {
+		err = errors.Join(fresh.file.Sync(), os.Rename(path+".new", path))
+	}
+	if err != nil {
+		return errors.Join(err, fresh.file.Close())
+	}
+	_ = j.file.Close() // nothing of it is needed any more
+	*j = *fresh
+	return nil
+}
+
+// snapshot writes everything.
+func (j *journal) snapshot(d *data) error {
+	for _, t := range d.inNameOrder() {
+		frame := appendChange(newFrame(d.version), change{newDefinition: t.definition})
+		if err := j.append(frame, 1); err != nil {
+			return err
+		}
+		rows := slices.Collect(t.rows.after(nil))
+		for chunk := range slices.Chunk(rows, 1000) {
+			frame := newFrame(d.version)
+			for _, r := range chunk {
+				frame = appendChange(frame, change{table: t, after: r})
+			}
+			if err := j.append(frame, len(chunk)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// close writes to the disk what the operating system holds, and ends the journal.
+func (d *data) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.journal == nil || d.journal.file == nil {
+		return nil
+	}
+	file := d.journal.file
+	d.journal.file = nil
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("close emulator: %w", err)
+	}
+	return nil
+}

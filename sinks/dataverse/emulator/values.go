@@ -1,0 +1,261 @@
+package emulator
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// value is one cell in its stored form: a tag, then the content, which says by itself where it ends. A row is its values
+// one after the other, so a million rows are a million strings and not fourteen million pointers, and what the journal
+// holds is what memory holds.
+type value string
+
+// The tags. They are in files: never renumber them.
+const (
+	tagNull    = 0
+	tagText    = 1 // length in bytes, bytes
+	tagInt     = 2 // zigzag varint
+	tagDecimal = 3 // whole and parts, two zigzag varints
+	tagTime    = 4 // seconds since 1970, zigzag varint
+	tagID      = 5 // 16 bytes
+	tagBool    = 6 // one byte
+)
+
+const null = value("\x00")
+
+func textValue(s string) value {
+	if s == "" {
+		return null // as the service does
+	}
+	return value(binary.AppendUvarint([]byte{tagText}, uint64(len(s)))) + value(s)
+}
+
+func intValue(n int64) value { return value(binary.AppendVarint([]byte{tagInt}, n)) }
+
+func decimalValue(d decimal) value {
+	return value(binary.AppendVarint(binary.AppendVarint([]byte{tagDecimal}, d.whole), d.parts))
+}
+
+func timeValue(t time.Time) value { return value(binary.AppendVarint([]byte{tagTime}, t.Unix())) }
+
+func idValue(id uuid.UUID) value { return value("\x05" + string(id[:])) }
+
+func boolValue(b bool) value {
+	if b {
+		return "\x06\x01"
+	}
+	return "\x06\x00"
+}
+
+// size is the length of the first value of a row's cells.
+func size(cells string) int {
+	switch cells[0] {
+	case tagText:
+		length, n := uvarint(cells[1:])
+		return 1 + n + int(length)
+	case tagInt, tagTime:
+		_, n := uvarint(cells[1:])
+		return 1 + n
+	case tagDecimal:
+		_, n := uvarint(cells[1:])
+		_, m := uvarint(cells[1+n:])
+		return 1 + n + m
+	case tagID:
+		return 17
+	case tagBool:
+		return 2
+	}
+	return 1
+}
+
+// uvarint is binary.Uvarint on a string.
+func uvarint(s string) (uint64, int) {
+	var x uint64
+	for i := range len(s) {
+		x |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return x, i + 1
+		}
+	}
+	return x, len(s)
+}
+
+func varint(s string) (int64, int) {
+	x, n := uvarint(s)
+	return int64(x>>1) ^ -int64(x&1), n
+}
+
+// text is the content of a text, empty for other values.
+func (v value) text() string {
+	if v[0] != tagText {
+		return ""
+	}
+	_, n := uvarint(string(v[1:]))
+	return string(v[1+n:])
+}
+
+// int is the content of a whole number, or the seconds of a time.
+func (v value) int() int64 {
+	n, _ := varint(string(v[1:]))
+	return n
+}
+
+// decimal is a number, whole or not.
+func (v value) decimal() decimal {
+	whole, n := varint(string(v[1:]))
+	if v[0] == tagInt {
+		return decimal{whole: whole}
+	}
+	parts, _ := varint(string(v[1+n:]))
+	return decimal{whole, parts}
+}
+
+// compare orders two values of one column, null first. Texts are compared as the service's collation does, without regard
+// to case.
+func compare(a, b value) int {
+	if a[0] == tagNull || b[0] == tagNull {
+		return cmp.Compare(min(a[0], 1), min(b[0], 1))
+	}
+	switch a[0] {
+	case tagText:
+		return compareFold(a.text(), b.text())
+	case tagInt, tagDecimal:
+		return a.decimal().compare(b.decimal())
+	case tagTime:
+		return cmp.Compare(a.int(), b.int())
+	}
+	return strings.Compare(string(a), string(b))
+}
+
+func compareFold(a, b string) int {
+	for a != "" && b != "" {
+		x, n := utf8.DecodeRuneInString(a)
+		y, m := utf8.DecodeRuneInString(b)
+		if x != y {
+			if c := cmp.Compare(unicode.ToLower(x), unicode.ToLower(y)); c != 0 {
+				return c
+			}
+		}
+		a, b = a[n:], b[m:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// fold makes equal texts the same, for the maps of alternate keys.
+func (v value) fold() value {
+	if v[0] != tagText {
+		return v
+	}
+	return textValue(strings.Map(unicode.ToLower, v.text()))
+}
+
+// appendJSON writes a value of the column.
+func (c *column) appendJSON(b []byte, v value) []byte {
+	switch v[0] {
+	case tagText:
+		text, _ := json.Marshal(v.text()) // a string always can
+		return append(b, text...)
+	case tagInt:
+		return strconv.AppendInt(b, v.int(), 10)
+	case tagDecimal:
+		return v.decimal().append(b, c.Precision)
+	case tagTime:
+		layout := `"` + time.RFC3339 + `"`
+		if c.dateOnly() {
+			layout = `"` + time.DateOnly + `"`
+		}
+		return time.Unix(v.int(), 0).UTC().AppendFormat(b, layout)
+	case tagID:
+		return append(append(append(b, '"'), uuid.UUID([]byte(v[1:])).String()...), '"')
+	case tagBool:
+		return strconv.AppendBool(b, v[1] == 1)
+	}
+	return append(b, "null"...)
+}
+
+// decimalDigits is the finest that a column can be.
+const decimalDigits = 10
+
+// decimal is a number with ten fraction digits: whole + parts·10⁻¹⁰, both of the same sign.
+type decimal struct{ whole, parts int64 }
+
+// decimalLimit is the range of every column with fractions, both ways.
+const decimalLimit = 100_000_000_000
+
+// parseDecimal reads a JSON number and rounds it to so many fraction digits, halves away from zero. It is false for what
+// is no number or beyond ±10¹⁸.
+func parseDecimal(text string, digits int) (decimal, bool) {
+	approximate, err := strconv.ParseFloat(text, 64)
+	if err != nil || approximate > 1e18 || approximate < -1e18 || len(text) > 400 || strings.ContainsAny(text, "xXpP_/nN") {
+		return decimal{}, false
+	}
+	if approximate > -1e-30 && approximate < 1e-30 {
+		return decimal{}, true // and no number of digits that the exponent makes up
+	}
+	exact, ok := new(big.Rat).SetString(text)
+	if !ok {
+		return decimal{}, false
+	}
+	whole, fraction, _ := strings.Cut(exact.FloatString(digits), ".")
+	var d decimal
+	d.whole, err = strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return decimal{}, false
+	}
+	d.parts, _ = strconv.ParseInt("0"+fraction+strings.Repeat("0", decimalDigits-len(fraction)), 10, 64)
+	if strings.HasPrefix(whole, "-") {
+		d.parts = -d.parts
+	}
+	return d, true
+}
+
+func (d decimal) compare(other decimal) int {
+	return cmp.Or(cmp.Compare(d.whole, other.whole), cmp.Compare(d.parts, other.parts))
+}
+
+// round leaves so many fraction digits, halves away from zero.
+func (d decimal) round(digits int) decimal {
+	unit := int64(1)
+	for range decimalDigits - digits {
+		unit *= 10
+	}
+	half := unit / 2
+	if d.parts < 0 {
+		half = -half
+	}
+	const one = 10_000_000_000
+	d.parts = (d.parts + half) / unit * unit
+	return decimal{d.whole + d.parts/one, d.parts % one}
+}
+
+// append writes the number with so many fraction digits, which must be all it has.
+func (d decimal) append(b []byte, digits int) []byte {
+	whole, parts := d.whole, d.parts
+	if whole < 0 || parts < 0 {
+		b = append(b, '-')
+		whole, parts = -whole, -parts
+	}
+	b = strconv.AppendInt(b, whole, 10)
+	if digits == 0 {
+		return b
+	}
+	b = append(b, '.')
+	text := strconv.FormatInt(parts, 10)
+	text = strings.Repeat("0", decimalDigits-len(text)) + text
+	return append(b, text[:digits]...)
+}
+
+// String has no zeros at the end.
+func (d decimal) String() string {
+	text := strings.TrimRight(string(d.append(nil, decimalDigits)), "0")
+	return strings.TrimSuffix(text, ".")
+}
