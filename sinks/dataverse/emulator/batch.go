@@ -62,6 +62,7 @@ func (b *batch) serveSet(out *reply, outer *http.Request, set []operation) (fail
 	var done []*answer
 	var failure *answer
 	var failedID string
+	outer = outer.WithContext(inTransaction(outer.Context()))
 	refusal := b.atomically(func() *apiError {
 		created := map[string]string{}
 		for _, o := range set {

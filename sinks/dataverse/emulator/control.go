@@ -11,7 +11,7 @@ import (
 const controlPath = "/emulator/"
 
 // newControl serves GET, POST and DELETE /emulator/faults, GET /emulator/stats and DELETE /emulator/rows.
-func newControl(f *faults, c *counters, deleteRows func()) http.Handler {
+func newControl(f *faults, c *counters, deleteRows func() *apiError) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
 		list := []wireFault{}
@@ -37,7 +37,10 @@ func newControl(f *faults, c *counters, deleteRows func()) http.Handler {
 		writeJSON(w, http.StatusOK, c.snapshot())
 	})
 	mux.HandleFunc("DELETE /emulator/rows", func(w http.ResponseWriter, _ *http.Request) {
-		deleteRows()
+		if failure := deleteRows(); failure != nil {
+			failure.write(w)
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 	return mux

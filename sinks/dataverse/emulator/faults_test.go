@@ -36,7 +36,10 @@ func newFaulty(t *testing.T) *faulty {
 		_, _ = io.WriteString(w, "made")
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/emulator/", newControl(f.faults, f.counters, func() { f.stored.Store(0) }))
+	mux.Handle("/emulator/", newControl(f.faults, f.counters, func() *apiError {
+		f.stored.Store(0)
+		return nil
+	}))
 	mux.Handle("/", f.counters.wrap(f.faults.wrap(service)))
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
