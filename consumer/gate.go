@@ -59,7 +59,7 @@ func (s *session) startOver(ctx context.Context, patience time.Duration) error {
 	}
 	if pin := pinOf(info); pin != "" && pin != s.pin {
 		// No pin said so at the start if the stream was quiet then. The owner's acknowledgements tell how far it is.
-		s.reader.status.standby(info.AckFloor.Stream)
+		s.reader.standsBy(info.AckFloor.Stream)
 		return nil
 	}
 	return s.reset(ctx)

@@ -25,13 +25,17 @@ const (
 	flipTime = time.Hour
 )
 
-// Config is what a Reader needs. All fields but the last three are required.
+// Config is what a Reader needs. All fields but the last four are required.
 type Config struct {
 	Conn       *nats.Conn
 	JetStream  jetstream.JetStream // on Conn
 	Stream     string
 	Deployment string // part of the consumer's name and of the subject of announcements
 	Ledger     sinks.Ledger
+
+	// Own is told true whenever this reader finds that it is the one that reads, also when it finds so again, and false
+	// when another one does. It must not block. Two replicas may both be told true for a while.
+	Own func(bool)
 
 	Log       *slog.Logger     // default: none
 	PinnedTTL time.Duration    // default DefaultPinnedTTL; of a consumer that this reader creates
@@ -48,6 +52,7 @@ type Reader struct {
 	log        *slog.Logger
 	pinnedTTL  time.Duration
 	now        func() time.Time
+	tellOwner  func(bool)
 	status     *status
 
 	// owned by Run's goroutine
@@ -65,7 +70,7 @@ func New(c Config) (*Reader, error) {
 		return nil, errors.New("consumer: Stream and Deployment are required")
 	}
 	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
-		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now}
+		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -74,6 +79,9 @@ func New(c Config) (*Reader, error) {
 	}
 	if r.now == nil {
 		r.now = time.Now
+	}
+	if r.tellOwner == nil {
+		r.tellOwner = func(bool) {}
 	}
 	r.status = &status{s: Status{Stream: c.Stream, State: Starting}}
 	return r, nil
@@ -129,6 +137,18 @@ func (r *Reader) report(err error, wait time.Duration) time.Duration {
 	r.status.fail(Degraded, err)
 	r.log.Warn("reading interrupted", "stream", r.stream, "error", err, "retry_in", jittered.Round(time.Millisecond))
 	return jittered
+}
+
+// reads shows that this reader is the one that reads.
+func (r *Reader) reads() {
+	r.status.set(Active)
+	r.tellOwner(true)
+}
+
+// standsBy shows that another one reads, and where that is as far as the broker knows; 0 is not known.
+func (r *Reader) standsBy(position uint64) {
+	r.status.standby(position)
+	r.tellOwner(false)
 }
 
 // identify learns the database's name once; it cannot change under a running process.

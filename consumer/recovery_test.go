@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
@@ -50,6 +51,40 @@ func TestAStandbyTakesOver(t *testing.T) {
 	if s := second.Status(); s.State != consumer.Active || s.Applied != 2_000 {
 		t.Fatalf("status of the standby: %+v", s)
 	}
+}
+
+// TestAStandbyOfAQuietStreamLearnsThatTheOwnerIsGone: no message tells it, and nobody gives the pin back.
+func TestAStandbyOfAQuietStreamLearnsThatTheOwnerIsGone(t *testing.T) {
+	b, store := startBroker(t), openSQLite(t)
+	owners := make(chan string, 100)
+	reader := func(name string, conn **nats.Conn) func(*consumer.Config) {
+		return func(c *consumer.Config) {
+			c.PinnedTTL, *conn = 4*time.Second, c.Conn
+			c.Own = func(own bool) { owners <- fmt.Sprint(name, " ", own) }
+		}
+	}
+	told := func(want string) {
+		t.Helper()
+		deadline := time.After(30 * time.Second)
+		for {
+			select {
+			case got := <-owners:
+				if got == want {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("nobody was told: %s", want)
+			}
+		}
+	}
+	var first, second *nats.Conn
+	b.startReader(t, store, reader("first", &first))
+	waitCommitted(t, b, store, b.publish(t, messagesOf(history(10))...))
+	told("first true")
+	b.startReader(t, store, reader("second", &second))
+	told("second false")
+	first.Close()
+	told("second true")
 }
 
 // waitFor blocks until the reader is in the state.

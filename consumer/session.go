@@ -119,10 +119,10 @@ func (s *session) align(ctx context.Context) error {
 		}
 	}
 	if pinOf(info) != "" {
-		s.reader.status.set(Standby)
+		s.reader.standsBy(0)
 		return nil // the holder aligns it; on a pin of our own the gate will
 	}
-	s.reader.status.set(Active)
+	s.reader.reads()
 	if info.Delivered.Stream == s.position.Sequence {
 		return nil
 	}
@@ -171,6 +171,8 @@ func (s *session) run(ctx context.Context) error {
 	defer s.leave(consume, cancel)
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
+	watch := time.NewTicker(s.reader.pinnedTTL)
+	defer watch.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,6 +190,8 @@ func (s *session) run(ctx context.Context) error {
 			s.open.ripe = true
 		case <-look.C:
 			err = s.look(ctx)
+		case <-watch.C:
+			err = s.succeed(ctx)
 		}
 		if err != nil {
 			return err
@@ -201,7 +205,6 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
 	// Each pull renews the pin, so several must fit into its life.
 	expiry := max(min(2*time.Second, s.reader.pinnedTTL/4), time.Second)
-	status := s.reader.status
 	return []jetstream.PullConsumeOpt{
 		jetstream.PullPriorityGroup(pinGroup),
 		jetstream.PullMaxMessages(pullMessages),
@@ -210,7 +213,7 @@ func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
 		// Called on the subscription: it may only signal.
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			if errors.Is(err, jetstream.ErrPinIDMismatch) {
-				status.set(Standby)
+				s.reader.standsBy(0)
 			}
 		}),
 	}

@@ -67,7 +67,23 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 	if p.Epoch != s.stored.Epoch || p.Sequence != s.stored.Sequence {
 		return sinks.ErrPositionMoved
 	}
-	s.reader.status.set(Active)
+	s.reader.reads()
+	return nil
+}
+
+// succeed takes over from a reader whose pin has ended while the stream is quiet: no message would tell, and what depends
+// on the reader must not wait for one.
+func (s *session) succeed(ctx context.Context) error {
+	if s.reader.Status().State != Standby {
+		return nil
+	}
+	info, err := s.consumer.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at consumer: %w", err)
+	}
+	if pinOf(info) == "" {
+		s.reader.reads()
+	}
 	return nil
 }
 
