@@ -22,7 +22,7 @@ await check("a change set with a bad operation stores none", async () => {
   await assert.rejects(api.executeBatch(), (errors) => {
     const [error] = [errors].flat();
     assert.equal(error.status, 400);
-    assert.equal(error.code, "0x80044331");
+    assert.equal(error.error.code, "0x80044331");
     return true;
   });
   assert.equal(await runs(), "r1 r2");

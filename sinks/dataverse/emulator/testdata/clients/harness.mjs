@@ -30,7 +30,12 @@ export function dataverse(options) {
 }
 
 export async function check(what, f) {
-  await f();
+  try {
+    await f();
+  } catch (error) {
+    console.log("FAILED: " + what);
+    throw error;
+  }
   console.log(what);
 }
 
@@ -48,12 +53,11 @@ export function label(text) {
 
 // Makes an alternate key of the table's columns, and waits until it can be used.
 export async function makeKey(api, table, name, columns) {
-  const keys = `EntityDefinitions(LogicalName='${table}')/Keys`;
-  await api.create({ collection: keys, data: { SchemaName: name, DisplayName: label(name), KeyAttributes: columns } });
-  const logicalName = name.toLowerCase();
+  const keys = { collection: "EntityDefinitions", key: `LogicalName='${table}'`, navigationProperty: "Keys" };
+  await api.create({ ...keys, data: { SchemaName: name, DisplayName: label(name), KeyAttributes: columns } });
   for (;;) {
-    const { value } = await api.retrieveMultiple({ collection: keys, select: ["LogicalName", "EntityKeyIndexStatus"] });
-    const status = value.find((key) => key.LogicalName === logicalName).EntityKeyIndexStatus;
+    const { value } = await api.retrieve({ ...keys, select: ["SchemaName", "EntityKeyIndexStatus"] });
+    const status = value.find((key) => key.SchemaName === name).EntityKeyIndexStatus;
     if (status === "Active") return;
     if (status === "Failed") throw new Error("the key's index failed");
     await new Promise((resolve) => setTimeout(resolve, 50));
