@@ -9,39 +9,19 @@ import (
 	"time"
 )
 
-// handClock stands still until it is moved.
-type handClock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func newHandClock() *handClock { return &handClock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *handClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *handClock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // protected is a service behind limits.
 type protected struct {
 	http.Handler
-	clock    *handClock
+	clock    *clock
 	counters *counters
 	takes    time.Duration // by the clock
 }
 
 func newProtected(limits Limits) *protected {
-	p := &protected{clock: newHandClock()}
-	p.counters = newCounters(p.clock.now)
-	service := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { p.clock.move(p.takes) })
-	p.Handler = p.counters.wrap(newProtection(limits, p.clock.now, p.counters).wrap(service))
+	p := &protected{clock: newClock()}
+	p.counters = newCounters(p.clock.Now)
+	service := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { p.clock.advance(p.takes) })
+	p.Handler = p.counters.wrap(newProtection(limits, p.clock.Now, p.counters).wrap(service))
 	return p
 }
 
@@ -67,7 +47,7 @@ func TestARequestBeyondTheLimitOfAWindowIsRefusedUntilTheRetryAfterHasPassed(t *
 	t.Parallel()
 	p := newProtected(DefaultLimits())
 	p.mustSend(t, 3000)
-	p.clock.move(100 * time.Second)
+	p.clock.advance(100 * time.Second)
 	p.mustSend(t, 3000)
 
 	status, body, wait := p.send()
@@ -79,7 +59,7 @@ func TestARequestBeyondTheLimitOfAWindowIsRefusedUntilTheRetryAfterHasPassed(t *
 	if wait != 200*time.Second {
 		t.Errorf("Retry-After is %v; the first 3000 requests leave the window in 200 s", wait)
 	}
-	p.clock.move(wait)
+	p.clock.advance(wait)
 	p.mustSend(t, 3000)
 	if status, _, wait = p.send(); status != http.StatusTooManyRequests || wait != 100*time.Second {
 		t.Errorf("after a second lot: status %d, Retry-After %v, want 429 and 100s", status, wait)
@@ -93,7 +73,7 @@ func TestAClientThatDoesNotWaitIsMadeToWaitLonger(t *testing.T) {
 	t.Parallel()
 	p := newProtected(Limits{Requests: 10, Window: 30 * time.Second})
 	p.mustSend(t, 10)
-	p.clock.move(15 * time.Second)
+	p.clock.advance(15 * time.Second)
 	_, _, first := p.send()
 	for range 5 {
 		p.send()
@@ -114,15 +94,15 @@ func TestAClientThatDoesNotWaitIsMadeToWaitLonger(t *testing.T) {
 
 func TestExecutionTimeIsLimitedInAWindow(t *testing.T) {
 	t.Parallel()
-	clock := newHandClock()
-	protection := newProtection(Limits{Execution: 20 * time.Minute}, clock.now, newCounters(clock.now))
+	clock := newClock()
+	protection := newProtection(Limits{Execution: 20 * time.Minute}, clock.Now, newCounters(clock.Now))
 	const each = 4 * time.Minute // of five at a time
 	for range 5 {
-		protection.enter(clock.now())
+		protection.enter(clock.Now())
 	}
-	clock.move(each)
+	clock.advance(each)
 	for range 5 {
-		protection.leave(clock.now(), each)
+		protection.leave(clock.Now(), each)
 	}
 	w := httptest.NewRecorder()
 	protection.wrap(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/data/v9.2/WhoAmI", nil))
@@ -139,14 +119,14 @@ func TestExecutionTimeIsLimitedInAWindow(t *testing.T) {
 
 func TestTooManyConcurrentRequestsAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	clock := newHandClock()
-	counters := newCounters(clock.now)
+	clock := newClock()
+	counters := newCounters(clock.Now)
 	arrived, leave := make(chan struct{}), make(chan struct{})
 	service := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		arrived <- struct{}{}
 		<-leave
 	})
-	h := counters.wrap(newProtection(Limits{Concurrent: 2}, clock.now, counters).wrap(service))
+	h := counters.wrap(newProtection(Limits{Concurrent: 2}, clock.Now, counters).wrap(service))
 	send := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/data/v9.2/WhoAmI", nil))

@@ -13,8 +13,8 @@ import (
 
 const organisation = "http://127.0.0.1:8900"
 
-func newTestTokens(clock *handClock) *tokens {
-	return newTokens("emulator", "right", time.Hour, clock.now, newCounters(clock.now))
+func newTestTokens(clock *clock) *tokens {
+	return newTokens("emulator", "right", time.Hour, clock.Now, newCounters(clock.Now))
 }
 
 // askToken asks for a token with the good parameters, of which some are replaced; an empty value removes one.
@@ -66,17 +66,17 @@ func useToken(issuer *tokens, host, token string) *httptest.ResponseRecorder {
 
 func TestATokenHoldsForItsLifeOnly(t *testing.T) {
 	t.Parallel()
-	clock := newHandClock()
+	clock := newClock()
 	tokens := newTestTokens(clock)
 	token := mustToken(t, tokens)
 	if w := useToken(tokens, "127.0.0.1:8900", token); w.Code != http.StatusOK {
 		t.Errorf("at once: %d %s", w.Code, w.Body)
 	}
-	clock.move(time.Hour - time.Second)
+	clock.advance(time.Hour - time.Second)
 	if w := useToken(tokens, "127.0.0.1:8900", token); w.Code != http.StatusOK {
 		t.Errorf("a second before its end: %d %s", w.Code, w.Body)
 	}
-	clock.move(time.Second)
+	clock.advance(time.Second)
 	w := useToken(tokens, "127.0.0.1:8900", token)
 	if w.Code != http.StatusUnauthorized {
 		t.Errorf("at its end: %d", w.Code)
@@ -92,7 +92,7 @@ func TestATokenHoldsForItsLifeOnly(t *testing.T) {
 
 func TestOnlyTokensOfThisEmulatorForThisHostAreTaken(t *testing.T) {
 	t.Parallel()
-	clock := newHandClock()
+	clock := newClock()
 	tokens := newTestTokens(clock)
 	token := mustToken(t, tokens)
 	header, rest, _ := strings.Cut(token, ".")
@@ -112,7 +112,7 @@ func TestOnlyTokensOfThisEmulatorForThisHostAreTaken(t *testing.T) {
 
 func TestATokenIsRefusedAsTheAuthorityDoes(t *testing.T) {
 	t.Parallel()
-	tokens := newTestTokens(newHandClock())
+	tokens := newTestTokens(newClock())
 	for _, c := range []struct {
 		replaced []string
 		status   int
@@ -172,7 +172,7 @@ func TestClientCredentialsMayComeByBasicAuthentication(t *testing.T) {
 
 func TestLibrariesFindTheTokenEndpoint(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(newTestTokens(newHandClock()))
+	server := httptest.NewTLSServer(newTestTokens(newClock()))
 	defer server.Close()
 	get := func(path string) (document map[string]any) {
 		t.Helper()
