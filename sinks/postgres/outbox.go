@@ -52,9 +52,9 @@ func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time
 	return *standing, nil
 }
 
-// claim goes from key to key through the primary keys, whatever the planner believes about the tables. The version that
-// it claims is the one that it returns: both are of the statement's snapshot, while the outbox row, which is locked, may
-// have a newer one. A newer one that closes the run stays due; another is due when the claim allows it.
+// A claim goes from key to key through the primary keys, whatever the planner believes about the tables. It reads records
+// as they stood when its statement began, while the row that it locks may be newer: a run that was committed in between is
+// left for the next claim, or else an older record could be sent after a newer one.
 const (
 	claimBegin = `
 WITH due AS MATERIALIZED (
@@ -65,11 +65,10 @@ WITH due AS MATERIALIZED (
 ), claimed AS (
 	UPDATE dataverse_outbox o SET pending = false, claimed_by = $2::uuid, not_before = $3::timestamptz,
 		doubt_until = CASE WHEN o.doubt_until > $1::timestamptz THEN o.doubt_until END,
-		(claimed_version, version, closed) = (
-			SELECT m.version, greatest(o.version, m.version),
-				CASE WHEN m.version < o.version THEN o.closed ELSE m.status <> 'running' END
-			FROM campaign_metrics m WHERE m.run_key = o.run_key)
+		(version, claimed_version, closed) = (
+			SELECT m.version, m.version, m.status <> 'running' FROM campaign_metrics m WHERE m.run_key = o.run_key)
 	WHERE o.run_key = ANY (ARRAY(SELECT run_key FROM due))
+		AND o.version <= (SELECT m.version FROM campaign_metrics m WHERE m.run_key = o.run_key)
 	RETURNING o.run_key, o.due_at, o.row_id, o.delivered, true AS waiting, o.parked
 )`
 )

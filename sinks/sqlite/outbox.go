@@ -69,7 +69,7 @@ const (
 	// claimRuns claims what was selected before in the same transaction, so the versions are those that were returned.
 	claimRuns = `
 UPDATE dataverse_outbox SET pending = false, claimed_by = ?2, claimed_version = m.version, not_before = ?3,
-	version = max(dataverse_outbox.version, m.version), closed = m.status <> 'running',
+	version = m.version, closed = m.status <> 'running',
 	doubt_until = iif(doubt_until > ?1, doubt_until, NULL)
 FROM campaign_metrics m
 WHERE m.run_key = dataverse_outbox.run_key AND dataverse_outbox.run_key IN (SELECT value FROM json_each(?4))`
