@@ -29,7 +29,7 @@ func TestOutageHours(t *testing.T) {
 			Config: jetstream.StreamConfig{MaxAge: c.maxAge, MaxBytes: c.maxBytes},
 			State:  jetstream.StreamState{Bytes: c.bytes, FirstTime: at, LastTime: at.Add(c.span)},
 		}
-		if got, bounded := outageHours(info); got != c.want || bounded != c.bounded {
+		if got, bounded := OutageHours(info); got != c.want || bounded != c.bounded {
 			t.Errorf("%s: %v hours, bounded %v; want %v, %v", name, got, bounded, c.want, c.bounded)
 		}
 	}

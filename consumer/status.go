@@ -79,7 +79,7 @@ func (s *status) standby(position uint64) {
 func (s *status) stream(info *jetstream.StreamInfo) {
 	s.update(func(s *Status) {
 		s.LastSequence, s.OutageHours = info.State.LastSeq, nil
-		if hours, bounded := outageHours(info); bounded {
+		if hours, bounded := OutageHours(info); bounded {
 			s.OutageHours = &hours
 		}
 	})
