@@ -148,6 +148,12 @@ func (t *tokens) run(ctx context.Context, r *refresh) {
 
 const opToken = "get a token for Dataverse"
 
+// NoToken tells whether a request failed before it was sent, for want of a token: the authority is away, or issues none.
+func NoToken(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Op == opToken
+}
+
 // ask requests a token. Its life counts from before the request.
 func (c *credentials) ask(ctx context.Context, now time.Time) (token, error) {
 	secret := c.secret()
