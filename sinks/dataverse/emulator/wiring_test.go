@@ -1,0 +1,107 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAClientWithAnOldTokenIsSentToGetANewOne(t *testing.T) {
+	t.Parallel()
+	o := start(t, Config{TokenLife: 30 * time.Minute})
+	o.clock.advance(30*time.Minute - time.Second)
+	if got := o.do(http.MethodGet, "WhoAmI", ""); got.status != http.StatusOK {
+		t.Errorf("a second before its end: %+v", got)
+	}
+	o.clock.advance(time.Second)
+	if got := o.do(http.MethodGet, "WhoAmI", ""); got.status != http.StatusUnauthorized || got.header.Get("WWW-Authenticate") == "" {
+		t.Errorf("at its end: %+v", got)
+	}
+	if s := o.Stats(); s.Tokens != 1 || s.Requests != 2 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestTheLimitsOfTheConfigurationHold(t *testing.T) {
+	t.Parallel()
+	o := start(t, Config{Limits: Limits{Requests: 3}})
+	for range 3 {
+		if got := o.do(http.MethodPost, campaigns, `{}`); got.status != http.StatusNoContent {
+			t.Fatalf("within the limit: %+v", got)
+		}
+	}
+	if got := o.do(http.MethodPost, campaigns, `{}`); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "300" {
+		t.Errorf("beyond it: %+v", got)
+	}
+	if s := o.Stats(); s.Targets != 3 {
+		t.Errorf("%d targets, want those of the requests that were let in", s.Targets)
+	}
+	o.clock.advance(300 * time.Second)
+	if got := o.do(http.MethodPost, campaigns, `{}`); got.status != http.StatusNoContent {
+		t.Errorf("a window later: %+v", got)
+	}
+}
+
+func TestEachRowThatARequestAsksToWriteIsATarget(t *testing.T) {
+	t.Parallel()
+	o := start(t, Config{})
+	const typed = `{"@odata.type":"Microsoft.Dynamics.CRM.apex_campaignmetric","apex_phase":"p"}`
+	for _, c := range []struct {
+		what    string
+		send    func() received
+		targets int
+	}{
+		{"a create", func() received { return o.do(http.MethodPost, campaigns, `{}`) }, 1},
+		{"an upsert", func() received { return o.do(http.MethodPatch, campaigns+"("+rowID(1)+")", `{}`) }, 1},
+		{"a refused update", func() received {
+			return o.do(http.MethodPatch, campaigns+"("+rowID(2)+")", `{}`, "If-Match", "*")
+		}, 1},
+		{"a delete", func() received { return o.do(http.MethodDelete, campaigns+"("+rowID(1)+")", "") }, 1},
+		{"a query", func() received { return o.do(http.MethodGet, campaigns, "") }, 0},
+		{"a bulk call", func() received {
+			return o.do(http.MethodPost, campaigns+"/Microsoft.Dynamics.CRM.CreateMultiple", `{"Targets":[`+typed+`,`+typed+`,`+typed+`]}`)
+		}, 3},
+		{"a batch", func() received {
+			text := inBatch + "POST " + campaigns + " HTTP/1.1\n\n{}\n" + inBatch + "GET " + campaigns + " HTTP/1.1\n\n\n" +
+				inBatch + "PATCH " + campaigns + "(" + rowID(3) + ") HTTP/1.1\n\n{}\n--b--\n"
+			return o.do(http.MethodPost, "$batch", strings.ReplaceAll(text, "\n", "\r\n"), "Content-Type", "multipart/mixed; boundary=b")
+		}, 2},
+	} {
+		before := o.Stats()
+		got := c.send()
+		after := o.Stats()
+		if n := after.Targets - before.Targets; n != c.targets {
+			t.Errorf("%s has %d targets, want %d: %+v", c.what, n, c.targets, got)
+		}
+		if n := after.Requests - before.Requests; n != 1 {
+			t.Errorf("%s counts as %d requests", c.what, n)
+		}
+	}
+}
+
+func TestAChangeSetThatFailsLeavesTheRowsAsTheyWere(t *testing.T) {
+	t.Parallel()
+	o := start(t, Config{})
+	o.do(http.MethodPatch, campaigns+"("+rowID(1)+")", `{"apex_phase":"old"}`)
+	before := o.do(http.MethodGet, campaigns, "")
+	row := campaigns + "(" + rowID(1) + ")"
+	text := set
+	for i, operation := range []string{
+		"PATCH " + row + " HTTP/1.1\n\n{\"apex_phase\":\"new\"}\n",
+		"POST " + campaigns + " HTTP/1.1\n\n{}\n",
+		"DELETE " + row + " HTTP/1.1\n\n\n",
+		"DELETE " + row + " HTTP/1.1\n\n\n", // it has gone
+	} {
+		text += fmt.Sprintf(inSet, i) + operation
+	}
+	text += "--c--\n--b--\n"
+	got := o.do(http.MethodPost, "$batch", strings.ReplaceAll(text, "\n", "\r\n"), "Content-Type", "multipart/mixed; boundary=b")
+	if got.status != http.StatusNotFound || !strings.Contains(got.body, "0x80040217") {
+		t.Errorf("the batch: %+v", got)
+	}
+	if after := o.do(http.MethodGet, campaigns, ""); after.body != before.body {
+		t.Errorf("the rows are %s\nand were %s", after.body, before.body)
+	}
+}
