@@ -3,7 +3,6 @@ package emulator
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ const (
 	typeDateTime = "DateTime"
 	typeBigInt   = "BigInt"           // versionnumber only
 	typeID       = "Uniqueidentifier" // the primary id only
+	typeBoolean  = "Boolean"          // in filters on definitions only
 )
 
 // column is the definition of a column. It is kept on disk as JSON.
@@ -79,10 +79,10 @@ func (c *column) parse(text string) (value, bool) {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return intValue(n), true
 		}
-		d, ok := parseDecimal(text, decimalDigits) // to compare with
+		d, ok := parseDecimal(text) // to compare with
 		return decimalValue(d), ok
 	case typeDecimal, typeDouble:
-		d, ok := parseDecimal(text, decimalDigits)
+		d, ok := parseDecimal(text)
 		return decimalValue(d), ok
 	case typeDateTime:
 		t, ok := parseTime(text, c.dateOnly())
@@ -90,6 +90,8 @@ func (c *column) parse(text string) (value, bool) {
 	case typeID:
 		id, err := uuid.Parse(text)
 		return idValue(id), err == nil && len(text) == 36
+	case typeBoolean:
+		return boolValue(text == "true"), text == "true" || text == "false"
 	}
 	return null, false
 }
@@ -109,7 +111,7 @@ func (c *column) convert(table string, v any) (value, *apiError) {
 			return c.checkInteger(table, n)
 		}
 	case (c.Type == typeDecimal || c.Type == typeDouble) && isNumber:
-		if d, ok := parseDecimal(number.String(), decimalDigits); ok {
+		if d, ok := parseDecimal(number.String()); ok {
 			return c.checkDecimal(table, d)
 		}
 	case c.Type == typeDateTime && isText:
@@ -148,7 +150,7 @@ func (c *column) checkDecimal(table string, d decimal) (value, *apiError) {
 
 // bound is a limit of a column as a decimal: the shortest one that the JSON of the definition can have meant.
 func bound(f float64) decimal {
-	d, _ := parseDecimal(strconv.FormatFloat(f, 'f', -1, 64), decimalDigits)
+	d, _ := parseDecimal(strconv.FormatFloat(f, 'f', -1, 64))
 	return d
 }
 
@@ -175,18 +177,4 @@ func parseTime(text string, dateOnly bool) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// withLimits fills in what a definition leaves out.
-func (c *column) withLimits() {
-	switch c.Type {
-	case typeInteger:
-		if c.Min == 0 && c.Max == 0 {
-			c.Min, c.Max = math.MinInt32, math.MaxInt32
-		}
-	case typeDecimal, typeDouble:
-		if c.Min == 0 && c.Max == 0 {
-			c.Min, c.Max = -decimalLimit, decimalLimit
-		}
-	}
 }

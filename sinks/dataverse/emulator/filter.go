@@ -193,8 +193,11 @@ var operators = map[string]func(v, literal value) bool{
 
 // literal reads a literal of the column's type. GUIDs may be quoted, other values only where they are texts.
 func (p *filterParser[T]) literal(c *column, t token) (value, *apiError) {
-	if t == (token{"null", false}) {
+	switch {
+	case t == (token{"null", false}):
 		return null, nil
+	case !t.quoted && len(p.tokens) > 0 && p.tokens[0].quoted: // Microsoft.Dynamics.CRM.AttributeTypeCode'String'
+		return null, notKnown("literals of the type %q", t.text)
 	}
 	if t.quoted == c.isText() || t.quoted && c.Type == typeID {
 		if v, ok := c.parse(t.text); ok {

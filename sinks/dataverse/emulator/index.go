@@ -16,9 +16,8 @@ type index struct {
 	size    int
 }
 
-// newIndex sorts the rows, which it keeps.
+// newIndex makes an index of rows that are in order.
 func newIndex(compare func(a, b *row) int, rows []*row) *index {
-	slices.SortFunc(rows, compare)
 	x := &index{compare: compare, size: len(rows)}
 	for block := range slices.Chunk(rows, blockSize/2) {
 		x.blocks = append(x.blocks, slices.Clone(block))

@@ -1,3 +1,456 @@
 package emulator
 
-func (a *api) serveDefinitions(w *answer, q *request) *apiError { return notKnown("%q", q.URL.Path) }
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// object is a part of the definitions as metadata shows it. Encoded, its annotations come first.
+type object = map[string]any
+
+// castPrefix begins the names of types.
+const castPrefix = "Microsoft.Dynamics.CRM."
+
+// serveDefinitions serves EntityDefinitions and what is below it. Definitions can be read and added to, not changed.
+func (a *api) serveDefinitions(w *answer, q *request) *apiError {
+	if q.Method != http.MethodGet && q.Method != http.MethodPost {
+		return notKnown("%s of definitions", q.Method)
+	}
+	if !q.path[0].call {
+		switch {
+		case len(q.path) > 1:
+			return notKnown("%q", q.URL.Path)
+		case q.Method == http.MethodPost:
+			return a.createTable(w, q)
+		}
+		return a.listTables(w, q)
+	}
+	t, failure := a.data.definedAs(q.path[0].args)
+	if failure != nil {
+		return failure
+	}
+	if len(q.path) == 1 {
+		if q.Method != http.MethodGet {
+			return badMethod(q.Method)
+		}
+		return a.showTable(w, q, t)
+	}
+	switch q.path[1].name {
+	case "Attributes":
+		return a.serveAttributes(w, q, t)
+	case "Keys":
+		return a.serveKeys(w, q, t)
+	}
+	return notKnown("%q", q.URL.Path)
+}
+
+// definedAs finds the table that the parentheses name: by MetadataId, or by LogicalName.
+func (d *data) definedAs(args string) (*table, *apiError) {
+	name, id, failure := definitionName(args)
+	if failure != nil {
+		return nil, failure
+	}
+	for _, t := range d.tables {
+		if t.LogicalName == name || t.MetadataID == id {
+			return t, nil
+		}
+	}
+	return nil, noDefinition("entity", args)
+}
+
+// definitionName reads what addresses a definition.
+func definitionName(args string) (name string, id uuid.UUID, failure *apiError) {
+	if id, ok := parseID(args); ok {
+		return "", id, nil
+	}
+	pairs, ok := splitPairs(args)
+	if !ok || len(pairs) != 1 || pairs[0].name != "LogicalName" || !pairs[0].quoted {
+		return "", uuid.Nil, notKnown("definitions addressed by (%s)", args)
+	}
+	return pairs[0].value, uuid.Nil, nil
+}
+
+func noDefinition(what, args string) *apiError {
+	return &apiError{http.StatusNotFound, "0x80060888", "Could not find an " + what + " with specified " + args + "."}
+}
+
+func (a *api) listTables(w *answer, q *request) *apiError {
+	var tables []object
+	for _, t := range a.data.inNameOrder() {
+		tables = append(tables, t.describe())
+	}
+	sample := newTable(campaignMetrics()).describe()
+	return writeObjects(w, q, "EntityDefinitions", tables, known{"EntityMetadata", sample}, a.expandTable)
+}
+
+func (a *api) showTable(w *answer, q *request, t *table) *apiError {
+	shown := t.describe()
+	return writeObject(w, q, "EntityDefinitions/$entity", shown, known{"EntityMetadata", shown}, a.expandTable)
+}
+
+// expandTable adds the attributes or keys to a table that is shown.
+func (a *api) expandTable(shown object, property string) ([]object, known, *apiError) {
+	t := a.data.tables[shown["LogicalName"].(string)]
+	switch property {
+	case "Attributes":
+		return t.describeColumns(""), knownOfColumns(""), nil
+	case "Keys":
+		return t.describeKeys(a.data.now()), knownOfKeys(), nil
+	}
+	return nil, known{}, notKnown("$expand=%s", property)
+}
+
+// describe is EntityMetadata.
+func (t *table) describe() object {
+	return object{
+		"MetadataId":                     t.MetadataID,
+		"LogicalName":                    t.LogicalName,
+		"SchemaName":                     t.SchemaName,
+		"EntitySetName":                  t.EntitySet,
+		"LogicalCollectionName":          t.EntitySet,
+		"PrimaryIdAttribute":             t.PrimaryID,
+		"PrimaryNameAttribute":           t.PrimaryName,
+		"DisplayName":                    labelOf(t.Label),
+		"DisplayCollectionName":          labelOf(t.PluralLabel),
+		"Description":                    labelOf(t.Description),
+		"OwnershipType":                  t.Ownership,
+		"TableType":                      "Standard",
+		"IsActivity":                     false,
+		"IsCustomEntity":                 true,
+		"IsOptimisticConcurrencyEnabled": true,
+		"HasActivities":                  false,
+		"HasNotes":                       false,
+	}
+}
+
+// labelOf is a Label with one language.
+func labelOf(text string) object {
+	if text == "" {
+		return object{"LocalizedLabels": []object{}, "UserLocalizedLabel": nil}
+	}
+	localized := object{"Label": text, "LanguageCode": 1033, "IsManaged": false, "MetadataId": metadataID("label", text), "HasChanged": nil}
+	return object{"LocalizedLabels": []object{localized}, "UserLocalizedLabel": localized}
+}
+
+// serveAttributes serves the columns of a table. A cast to a type may stand behind them.
+func (a *api) serveAttributes(w *answer, q *request, t *table) *apiError {
+	rest, cast := q.path[2:], ""
+	if len(rest) == 1 {
+		var ok bool
+		if cast, ok = strings.CutPrefix(rest[0].name, castPrefix); !ok {
+			return notKnown("%q", q.URL.Path)
+		}
+	}
+	at := "EntityDefinitions('" + t.MetadataID.String() + "')/Attributes"
+	if cast != "" {
+		at += "/" + castPrefix + cast
+	}
+	switch {
+	case len(rest) > 1:
+		return notKnown("%q", q.URL.Path)
+	case q.path[1].call && q.Method == http.MethodGet:
+		return a.showColumn(w, q, t, at, cast)
+	case q.path[1].call || q.Method == http.MethodPost && cast != "":
+		return badMethod(q.Method)
+	case q.Method == http.MethodPost:
+		return a.createColumn(w, q, t)
+	}
+	columns := t.describeColumns(cast)
+	if cast != "" && len(columns) == 0 { // whatever was asked of columns that no table can have
+		writeData(w, http.StatusOK, []byte(`{"@odata.context":"`+q.base+"$metadata#"+at+`","value":[]}`))
+		return nil
+	}
+	return writeObjects(w, q, at, columns, knownOfColumns(cast), nil)
+}
+
+func (a *api) showColumn(w *answer, q *request, t *table, at, cast string) *apiError {
+	shown, failure := findObject(t.describeColumns(cast), q.path[1].args, "attribute")
+	if failure != nil {
+		return failure
+	}
+	return writeObject(w, q, at+"/$entity", shown, knownOfColumns(cast), nil)
+}
+
+// findObject finds the definition that the parentheses name.
+func findObject(list []object, args, what string) (object, *apiError) {
+	name, id, failure := definitionName(args)
+	if failure != nil {
+		return nil, failure
+	}
+	for _, one := range list {
+		if one["LogicalName"] == name || one["MetadataId"] == id {
+			return one, nil
+		}
+	}
+	return nil, noDefinition(what, args)
+}
+
+// describeColumns are the table's columns of a type, all for an empty one.
+func (t *table) describeColumns(cast string) []object {
+	shown := []object{}
+	for _, c := range t.Columns {
+		if cast == "" || cast == c.Type+"AttributeMetadata" || cast == "AttributeMetadata" {
+			shown = append(shown, t.describeColumn(c))
+		}
+	}
+	return shown
+}
+
+// describeColumn is AttributeMetadata with what the column's type adds.
+func (t *table) describeColumn(c *column) object {
+	shown := object{
+		"@odata.type":       "#" + castPrefix + c.metadataType(),
+		"MetadataId":        c.MetadataID,
+		"LogicalName":       c.LogicalName,
+		"SchemaName":        c.SchemaName,
+		"EntityLogicalName": t.LogicalName,
+		"AttributeType":     c.Type,
+		"AttributeTypeName": object{"Value": c.Type + "Type"},
+		"DisplayName":       labelOf(c.Label),
+		"Description":       labelOf(c.Description),
+		"RequiredLevel":     object{"Value": cmp.Or(c.RequiredLevel, "None"), "CanBeChanged": true, "ManagedPropertyLogicalName": "canmodifyrequirementlevelsettings"},
+		"IsPrimaryId":       c.LogicalName == t.PrimaryID,
+		"IsPrimaryName":     c.LogicalName == t.PrimaryName,
+		"IsCustomAttribute": !c.System,
+		"IsValidForCreate":  !c.System || c.LogicalName == t.PrimaryID,
+		"IsValidForRead":    true,
+		"IsValidForUpdate":  !c.System,
+	}
+	maps.Copy(shown, c.ofType())
+	return shown
+}
+
+// metadataType is the name of the column's kind of definition.
+func (c *column) metadataType() string {
+	if c.Type == typeID {
+		return "AttributeMetadata" // it has no kind of its own
+	}
+	return c.Type + "AttributeMetadata"
+}
+
+// ofType are the properties that a type of columns has beyond the others.
+func (c *column) ofType() object {
+	switch c.Type {
+	case typeString:
+		return object{"MaxLength": c.MaxLength, "Format": "Text", "FormatName": object{"Value": "Text"}}
+	case typeMemo:
+		return object{"MaxLength": c.MaxLength, "Format": "TextArea"}
+	case typeInteger:
+		return object{"MinValue": int64(c.Min), "MaxValue": int64(c.Max), "Format": "None"}
+	case typeDecimal, typeDouble:
+		return object{"MinValue": c.Min, "MaxValue": c.Max, "Precision": c.Precision}
+	case typeDateTime:
+		return object{"Format": c.Format, "DateTimeBehavior": object{"Value": c.Behavior}}
+	}
+	return nil
+}
+
+// serveKeys serves the alternate keys of a table.
+func (a *api) serveKeys(w *answer, q *request, t *table) *apiError {
+	at := "EntityDefinitions('" + t.MetadataID.String() + "')/Keys"
+	switch {
+	case len(q.path) > 2:
+		return notKnown("%q", q.URL.Path)
+	case !q.path[1].call && q.Method == http.MethodPost:
+		return a.createKey(w, q, t)
+	case !q.path[1].call:
+		return writeObjects(w, q, at, t.describeKeys(a.data.now()), knownOfKeys(), nil)
+	case q.Method == http.MethodPost:
+		return badMethod(q.Method)
+	}
+	shown, failure := findObject(t.describeKeys(a.data.now()), q.path[1].args, "entity key")
+	if failure != nil {
+		return failure
+	}
+	return writeObject(w, q, at+"/$entity", shown, knownOfKeys(), nil)
+}
+
+// describeKeys are EntityKeyMetadata.
+func (t *table) describeKeys(now time.Time) []object {
+	shown := []object{}
+	for _, k := range t.Keys {
+		shown = append(shown, t.describeKey(k, now))
+	}
+	return shown
+}
+
+func (t *table) describeKey(k *alternateKey, now time.Time) object {
+	return object{
+		"MetadataId":           k.MetadataID,
+		"LogicalName":          k.LogicalName,
+		"SchemaName":           k.SchemaName,
+		"EntityLogicalName":    t.LogicalName,
+		"DisplayName":          labelOf(k.Label),
+		"KeyAttributes":        k.Attributes,
+		"EntityKeyIndexStatus": k.status(now),
+	}
+}
+
+// known are the properties of a kind of definition, as those of one.
+type known struct {
+	kind   string
+	sample object
+}
+
+// knownOfColumns are the properties of columns of a type; for an empty one those that all types have.
+func knownOfColumns(cast string) known {
+	t := newTable(newDefinition("a_b"))
+	kind := cmp.Or(cast, "AttributeMetadata")
+	sample := t.describeColumn(&column{Type: strings.TrimSuffix(kind, "AttributeMetadata")})
+	return known{kind, sample}
+}
+
+func knownOfKeys() known {
+	return known{"EntityKeyMetadata", newTable(newDefinition("a_b")).describeKey(&alternateKey{}, time.Time{})}
+}
+
+// check refuses names of other properties.
+func (k known) check(name string) *apiError {
+	_, is := k.sample[name]
+	switch {
+	case is && !strings.HasPrefix(name, "@"):
+		return nil
+	case k.kind == "AttributeMetadata" && slices.Contains(typeProperties, name):
+		return noProperty(name, castPrefix+k.kind)
+	}
+	return notKnown("the property %q of %s", name, k.kind)
+}
+
+// selectOf cuts an object down to the properties of a $select. MetadataId and the type stay.
+func (k known) selectOf(shown object, list string) (object, *apiError) {
+	cut := object{"MetadataId": shown["MetadataId"]}
+	if kind, is := shown["@odata.type"]; is {
+		cut["@odata.type"] = kind
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		if failure := k.check(name); failure != nil {
+			return nil, failure
+		}
+		cut[name] = shown[name]
+	}
+	return cut, nil
+}
+
+// filter reads a $filter on definitions.
+func (k known) filter(text string) (predicate[object], *apiError) {
+	return parseFilter(text, func(name string) (operand[object], *apiError) {
+		if failure := k.check(name); failure != nil {
+			return operand[object]{}, failure
+		}
+		c := &column{LogicalName: name, Type: typeString}
+		switch k.sample[name].(type) {
+		case string:
+			return operand[object]{c, func(o object) value { return textValue(o[name].(string)) }}, nil
+		case bool:
+			c.Type = typeBoolean
+			return operand[object]{c, func(o object) value { return boolValue(o[name].(bool)) }}, nil
+		case uuid.UUID:
+			c.Type = typeID
+			return operand[object]{c, func(o object) value { return idValue(o[name].(uuid.UUID)) }}, nil
+		}
+		return operand[object]{}, notKnown("a filter on %q of %s", name, k.kind)
+	})
+}
+
+// expander returns what an expanded property of an object holds.
+type expander func(shown object, property string) ([]object, known, *apiError)
+
+// writeObject answers with one definition.
+func writeObject(w *answer, q *request, at string, shown object, k known, expand expander) *apiError {
+	if failure := q.only("$select", "$expand"); failure != nil {
+		return failure
+	}
+	shown, failure := q.shape(shown, k, expand)
+	if failure != nil {
+		return failure
+	}
+	shown["@odata.context"] = q.base + "$metadata#" + at
+	encoded, _ := json.Marshal(shown) // texts and numbers always can
+	writeData(w, http.StatusOK, encoded)
+	return nil
+}
+
+// writeObjects answers with definitions. They come on one page.
+func writeObjects(w *answer, q *request, at string, list []object, k known, expand expander) *apiError {
+	if failure := q.only("$select", "$expand", "$filter"); failure != nil {
+		return failure
+	}
+	if text, given := q.query["$filter"]; given {
+		matches, failure := k.filter(text)
+		if failure != nil {
+			return failure
+		}
+		list = slices.DeleteFunc(list, func(o object) bool { return !matches(o) })
+	}
+	shaped := make([]object, len(list))
+	for i, shown := range list {
+		var failure *apiError
+		if shaped[i], failure = q.shape(shown, k, expand); failure != nil {
+			return failure
+		}
+	}
+	encoded, _ := json.Marshal(object{"@odata.context": q.base + "$metadata#" + at, "value": shaped}) // texts and numbers always can
+	writeData(w, http.StatusOK, encoded)
+	return nil
+}
+
+// shape applies $select and $expand to a definition.
+func (q *request) shape(shown object, k known, expand expander) (object, *apiError) {
+	shaped := maps.Clone(shown)
+	if list, given := q.query["$select"]; given {
+		var failure *apiError
+		if shaped, failure = k.selectOf(shown, list); failure != nil {
+			return nil, failure
+		}
+	}
+	text, given := q.query["$expand"]
+	if !given {
+		return shaped, nil
+	}
+	if expand == nil {
+		return nil, notKnown("$expand=%s", text)
+	}
+	for property := range splitExpand(text) {
+		name, options, nested := strings.Cut(property, "(")
+		list, inner, failure := expand(shown, name)
+		if failure != nil {
+			return nil, failure
+		}
+		if nested {
+			names, selects := strings.CutPrefix(options, "$select=")
+			names, closed := strings.CutSuffix(names, ")")
+			if !selects || !closed || strings.Contains(names, ";") {
+				return nil, notKnown("$expand=%s", property)
+			}
+			for i := range list {
+				if list[i], failure = inner.selectOf(list[i], names); failure != nil {
+					return nil, failure
+				}
+			}
+		}
+		shaped[name] = list
+	}
+	return shaped, nil
+}
+
+// splitExpand splits at the commas outside parentheses.
+func splitExpand(text string) func(yield func(string) bool) {
+	depth := 0
+	return strings.FieldsFuncSeq(text, func(c rune) bool {
+		switch c {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		return c == ',' && depth == 0
+	})
+}

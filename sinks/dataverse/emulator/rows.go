@@ -73,15 +73,44 @@ func (o ordering) name() string {
 
 func (o ordering) compare(a, b *row) int {
 	for _, t := range o {
-		c := compare(t.column.of(a), t.column.of(b))
-		if t.descending {
-			c = -c
-		}
-		if c != 0 {
+		if c := t.compare(t.column.of(a), t.column.of(b)); c != 0 {
 			return c
 		}
 	}
 	return compareIDs(a, b)
+}
+
+func (t term) compare(a, b value) int {
+	if t.descending {
+		a, b = b, a
+	}
+	return compare(a, b)
+}
+
+// sort sorts many rows. It looks up the values of each once.
+func (o ordering) sort(rows []*row) {
+	type sortable struct {
+		values []value
+		row    *row
+	}
+	list := make([]sortable, len(rows))
+	for i, r := range rows {
+		list[i] = sortable{make([]value, len(o)), r}
+		for k, t := range o {
+			list[i].values[k] = t.column.of(r)
+		}
+	}
+	slices.SortFunc(list, func(a, b sortable) int {
+		for k, t := range o {
+			if c := t.compare(a.values[k], b.values[k]); c != 0 {
+				return c
+			}
+		}
+		return compareIDs(a.row, b.row)
+	})
+	for i, one := range list {
+		rows[i] = one.row
+	}
 }
 
 // table is a definition with its rows. Each way in which they were asked for has an index that the writes keep, so no
@@ -124,7 +153,9 @@ func (t *table) inOrder(o ordering) *index {
 		used = t.orders[at]
 		t.orders = slices.Delete(t.orders, at, at+1)
 	} else {
-		used = &order{name, newIndex(o.compare, slices.AppendSeq(make([]*row, 0, t.rows.size), t.rows.after(nil)))}
+		rows := slices.AppendSeq(make([]*row, 0, t.rows.size), t.rows.after(nil))
+		o.sort(rows)
+		used = &order{name, newIndex(o.compare, rows)}
 	}
 	t.orders = slices.Insert(t.orders, 0, used)
 	t.orders = t.orders[:min(len(t.orders), maxOrders)]

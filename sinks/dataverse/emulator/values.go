@@ -191,11 +191,14 @@ type decimal struct{ whole, parts int64 }
 // decimalLimit is the range of every column with fractions, both ways.
 const decimalLimit = 100_000_000_000
 
-// parseDecimal reads a JSON number and rounds it to so many fraction digits, halves away from zero. It is false for what
-// is no number or beyond ±10¹⁸.
-func parseDecimal(text string, digits int) (decimal, bool) {
+// parseDecimal reads a JSON number and rounds it to ten fraction digits, halves away from zero. It is false for what is no
+// number or beyond ±10¹⁷.
+func parseDecimal(text string) (decimal, bool) {
+	if d, plain := parsePlain(text); plain {
+		return d, true
+	}
 	approximate, err := strconv.ParseFloat(text, 64)
-	if err != nil || approximate > 1e18 || approximate < -1e18 || len(text) > 400 || strings.ContainsAny(text, "xXpP_/nN") {
+	if err != nil || !(approximate > -1e17 && approximate < 1e17) || len(text) > 400 || strings.ContainsAny(text, "xXpP_") {
 		return decimal{}, false
 	}
 	if approximate > -1e-30 && approximate < 1e-30 {
@@ -205,15 +208,30 @@ func parseDecimal(text string, digits int) (decimal, bool) {
 	if !ok {
 		return decimal{}, false
 	}
-	whole, fraction, _ := strings.Cut(exact.FloatString(digits), ".")
-	var d decimal
-	d.whole, err = strconv.ParseInt(whole, 10, 64)
-	if err != nil {
+	return parsePlain(exact.FloatString(decimalDigits))
+}
+
+// parsePlain reads a number without exponent whose digits all fit.
+func parsePlain(text string) (d decimal, ok bool) {
+	digits, negative := strings.CutPrefix(text, "-")
+	whole, fraction, _ := strings.Cut(digits, ".")
+	if len(whole) == 0 || len(whole) > 17 || len(fraction) > decimalDigits {
 		return decimal{}, false
 	}
-	d.parts, _ = strconv.ParseInt("0"+fraction+strings.Repeat("0", decimalDigits-len(fraction)), 10, 64)
-	if strings.HasPrefix(whole, "-") {
-		d.parts = -d.parts
+	for _, c := range []byte(whole) {
+		if c < '0' || c > '9' {
+			return decimal{}, false
+		}
+		d.whole = 10*d.whole + int64(c-'0')
+	}
+	for _, c := range []byte(fraction + "0000000000")[:decimalDigits] {
+		if c < '0' || c > '9' {
+			return decimal{}, false
+		}
+		d.parts = 10*d.parts + int64(c-'0')
+	}
+	if negative {
+		d.whole, d.parts = -d.whole, -d.parts
 	}
 	return d, true
 }
