@@ -26,6 +26,7 @@ func (b *batch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(&apiError{http.StatusMethodNotAllowed, "", "A batch is sent by POST."}).write(w)
 		return
 	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	items, refusal := readBatch(r)
 	if refusal != nil {
 		refusal.write(w)

@@ -131,16 +131,18 @@ func TestABatchServesItsOperationsInOrder(t *testing.T) {
 		inBatch+"POST http://org.example/api/data/v9.2/a HTTP/1.1\nContent-Type: application/json; type=entry\n\none\n"+
 		inBatch+"GET /api/data/v9.2/a?$filter=x eq 'a b'&$top=1 HTTP/1.1\nAccept: application/json\n"+ // no blank line
 		inBatch+"POST a HTTP/1.1\nContent-Type: application/json\nContent-Type: application/json\n\ntwo\n"+
-		inBatch+"GET /api/data/v9.2/a HTTP/1.1\n\n\n--b--\n")
-	if status != http.StatusOK || len(parts) != 4 {
+		inBatch+"GET /api/data/v9.2/a HTTP/1.1\n\n\n"+
+		inBatch+"GET b(key='a:b')?$top=1 HTTP/1.1\n\n\n--b--\n")
+	if status != http.StatusOK || len(parts) != 5 {
 		t.Fatalf("status %d, parts %+v", status, parts)
 	}
 	if p := parts[0]; p.status != http.StatusNoContent || p.body != "" || p.id != "" ||
 		p.header["OData-EntityId"] != "http://org.example/api/data/v9.2/a" || p.header["OData-Version"] != "4.0" {
 		t.Errorf("the create: %+v", p)
 	}
-	if parts[1].body != "a?$filter=x eq 'a b'&$top=1=one" || parts[3].body != "a?=two" {
-		t.Errorf("the reads: %+v, %+v", parts[1], parts[3])
+	if parts[1].body != "a?$filter=x eq 'a b'&$top=1=one" || parts[3].body != "a?=two" ||
+		parts[4].body != "b(key='a:b')?$top=1=" {
+		t.Errorf("the reads: %+v, %+v, %+v", parts[1], parts[3], parts[4])
 	}
 }
 

@@ -184,7 +184,7 @@ func cut() { panic(http.ErrAbortHandler) }
 // whole is the request with its body read, so that it takes place whatever becomes of its client. A client that went
 // before it had sent all asked for nothing.
 func whole(r *http.Request) *http.Request {
-	body, err := io.ReadAll(r.Body)
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1)) // one that is too long stays too long
 	if err != nil {
 		cut()
 	}

@@ -143,6 +143,9 @@ func (o operation) request(outer *http.Request, created map[string]string) (*htt
 		}
 		target = url + reference[end:]
 	}
+	if !strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
+		target = "./" + target // else a colon in a key would end a scheme
+	}
 	url, err := outer.URL.Parse(target)
 	if err != nil {
 		return nil, unreadable(fmt.Sprintf("The URL '%s' of an operation cannot be read.", o.target))
