@@ -110,14 +110,15 @@ await check("upsert by an alternate key creates, then updates", async () => {
 await check("ETags guard updates and deletes, and save reads", async () => {
   const { "@odata.etag": old } = await api.retrieve({ collection: set, key });
   await api.update({ collection: set, key, data: { apex_phase: "p3" }, ifmatch: old });
-  await assert.rejects(api.update({ collection: set, key, data: { apex_phase: "p4" }, ifmatch: old }), {
+  assert.equal(await api.update({ collection: set, key, data: { apex_phase: "p4" }, ifmatch: old }), false);
+  await assert.rejects(api.upsert({ collection: set, key, data: { apex_phase: "p4" }, ifmatch: old }), {
     status: 412,
     code: "0x80060882",
   });
   assert.equal(await api.deleteRecord({ collection: set, key, ifmatch: old }), false);
   const { "@odata.etag": current, apex_phase } = await api.retrieve({ collection: set, key });
   assert.equal(apex_phase, "p3");
-  assert.equal(await api.retrieve({ collection: set, key, ifnonematch: current }), null);
+  assert.equal(await api.retrieve({ collection: set, key, ifnonematch: current }), undefined);
 });
 
 await check("what does not fit its column is refused", async () => {
