@@ -114,9 +114,11 @@ func (a *api) upsertTarget(t *table, p *payload) (uuid.UUID, *apiError) {
 			return uuid.Nil, unexpected(http.StatusBadRequest)
 		}
 	}
-	id := p.idFor(to)
-	_, failure = a.data.insert(t, id, p.withKey(to))
-	return id, failure
+	r, failure := a.data.insertAt(t, to, p)
+	if failure != nil {
+		return uuid.Nil, failure
+	}
+	return r.id, nil
 }
 
 // payloadTarget finds the row that a target of a bulk action names: by @odata.id, or by the primary id.

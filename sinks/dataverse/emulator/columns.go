@@ -103,66 +103,68 @@ func (c *column) convert(table string, v any) (value, *apiError) {
 	}
 	number, isNumber := v.(json.Number)
 	text, isText := v.(string)
-	switch {
-	case c.isText() && isText:
-		return c.checkText(table, text)
-	case c.Type == typeInteger && isNumber:
+	var converted value
+	ok := false
+	switch c.Type {
+	case typeString, typeMemo:
+		converted, ok = textValue(text), isText
+	case typeInteger:
 		if n, err := strconv.ParseInt(number.String(), 10, 32); err == nil {
-			return c.checkInteger(table, n)
+			converted, ok = intValue(n), isNumber
 		}
-	case (c.Type == typeDecimal || c.Type == typeDouble) && isNumber:
-		if d, ok := parseDecimal(number.String()); ok {
-			return c.checkDecimal(table, d)
+	case typeDecimal, typeDouble:
+		if isNumber {
+			converted, ok = c.parse(number.String())
 		}
-	case c.Type == typeDateTime && isText:
-		if t, ok := parseTime(text, c.dateOnly()); ok {
-			return checkTime(t)
+	case typeDateTime:
+		if isText {
+			converted, ok = c.parse(text)
 		}
 	}
-	literal, _ := json.Marshal(v) // it was JSON before
-	return null, badPayload(table, "Microsoft.OData.ODataException: Cannot convert the literal '%s' to the expected type '%s'.",
-		strings.Trim(string(literal), `"`), c.edmType())
-}
-
-func (c *column) checkText(table, text string) (value, *apiError) {
-	if units := len(utf16.Encode([]rune(text))); units > c.MaxLength {
-		return null, &apiError{http.StatusBadRequest, "0x80044331", fmt.Sprintf("A validation error occurred.  The length of"+
-			" the '%s' attribute of the '%s' entity exceeded the maximum allowed length of '%d'.", c.LogicalName, table, c.MaxLength)}
+	if !ok {
+		literal, _ := json.Marshal(v) // it was JSON before
+		return null, badPayload(table, "Microsoft.OData.ODataException: Cannot convert the literal '%s' to the expected type '%s'.",
+			strings.Trim(string(literal), `"`), c.edmType())
 	}
-	return textValue(text), nil
+	return c.check(table, converted)
 }
 
-func (c *column) checkInteger(table string, n int64) (value, *apiError) {
-	if float64(n) < c.Min || float64(n) > c.Max {
-		return null, &apiError{http.StatusBadRequest, "0x8004432f", fmt.Sprintf("A validation error occurred for %s.%s. The"+
-			" value %d is outside the valid range. Minimum Value: %.0f, Maximum value: %.0f", table, c.LogicalName, n, c.Min, c.Max)}
+// check refuses a value that is beyond the limits of the column, and rounds it to the column's precision.
+func (c *column) check(table string, v value) (value, *apiError) {
+	switch v[0] {
+	case tagText:
+		if units := len(utf16.Encode([]rune(v.text()))); units > c.MaxLength {
+			return null, &apiError{http.StatusBadRequest, "0x80044331", fmt.Sprintf("A validation error occurred.  The length of"+
+				" the '%s' attribute of the '%s' entity exceeded the maximum allowed length of '%d'.", c.LogicalName, table, c.MaxLength)}
+		}
+	case tagInt:
+		if n := v.int(); float64(n) < c.Min || float64(n) > c.Max {
+			return null, &apiError{http.StatusBadRequest, "0x8004432f", fmt.Sprintf("A validation error occurred for %s.%s. The"+
+				" value %d is outside the valid range. Minimum Value: %.0f, Maximum value: %.0f", table, c.LogicalName, n, c.Min, c.Max)}
+		}
+	case tagDecimal:
+		low, high, d := bound(c.Min), bound(c.Max), v.decimal()
+		if d.compare(low) < 0 || d.compare(high) > 0 {
+			return null, &apiError{http.StatusBadRequest, "0x80044330", fmt.Sprintf("A validation error occurred for %s.%s. The"+
+				" value %s of type System.%s is outside the valid range(%s to %s).", table, c.LogicalName, d, c.Type, low, high)}
+		}
+		return decimalValue(d.round(c.Precision)), nil
+	case tagTime:
+		if t := time.Unix(v.int(), 0).UTC(); t.Before(oldest) {
+			return null, &apiError{http.StatusBadRequest, "0x80040239", fmt.Sprintf("DateTime is less than minimum value supported"+
+				" by CrmDateTime. Actual value: %s, Minimum value supported: 01/01/1753 00:00:00", t.Format("01/02/2006 15:04:05"))}
+		}
 	}
-	return intValue(n), nil
-}
-
-func (c *column) checkDecimal(table string, d decimal) (value, *apiError) {
-	if d.compare(bound(c.Min)) < 0 || d.compare(bound(c.Max)) > 0 {
-		return null, &apiError{http.StatusBadRequest, "0x80044330", fmt.Sprintf("A validation error occurred for %s.%s. The"+
-			" value %s of type System.%s is outside the valid range(%s to %s).", table, c.LogicalName, d, c.Type, bound(c.Min), bound(c.Max))}
-	}
-	return decimalValue(d.round(c.Precision)), nil
-}
-
-// bound is a limit of a column as a decimal: the shortest one that the JSON of the definition can have meant.
-func bound(f float64) decimal {
-	d, _ := parseDecimal(strconv.FormatFloat(f, 'f', -1, 64))
-	return d
+	return v, nil
 }
 
 // oldest is the first time that a column can hold.
 var oldest = time.Date(1753, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-func checkTime(t time.Time) (value, *apiError) {
-	if t.Before(oldest) {
-		return null, &apiError{http.StatusBadRequest, "0x80040239", fmt.Sprintf("DateTime is less than minimum value supported"+
-			" by CrmDateTime. Actual value: %s, Minimum value supported: 01/01/1753 00:00:00", t.Format("01/02/2006 15:04:05"))}
-	}
-	return timeValue(t), nil
+// bound is a limit of a column as a decimal: the shortest one that the JSON of the definition can have meant.
+func bound(f float64) decimal {
+	d, _ := parseDecimal(strconv.FormatFloat(f, 'f', -1, 64))
+	return d
 }
 
 // parseTime reads a date, or a time: with offset, with Z, or with neither, which means UTC. Fractions of seconds are cut.

@@ -93,7 +93,7 @@ func (a *api) upsert(w *answer, q *request, t *table, to target) *apiError {
 	r := to.row
 	if r == nil {
 		status = http.StatusCreated
-		r, failure = a.data.insert(t, p.idFor(to), p.withKey(to))
+		r, failure = a.data.insertAt(t, to, p)
 	} else {
 		r, failure = a.data.update(t, r, p.withoutKey(to))
 	}

@@ -218,7 +218,7 @@ func readColumn(content object) (c *column, primaryName bool, failure *apiError)
 	}
 	b.kind = kind
 	failure = b.only(append([]string{"SchemaName", "LogicalName", "DisplayName", "Description", "RequiredLevel", "IsPrimaryName",
-		"AttributeType", "AttributeTypeName"}, reader.properties...)...)
+		"AttributeType", "AttributeTypeName", "ImeMode"}, reader.properties...)...)
 	if failure != nil {
 		return nil, false, failure
 	}

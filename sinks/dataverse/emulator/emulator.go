@@ -118,7 +118,7 @@ func or(name string) string {
 // ServeHTTP serves the Web API, the token endpoint and the control endpoint.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
 
-// Close ends all delays and writes what is in memory to the disk. Requests after it fail.
+// Close ends all delays, and the journal in Dir: nothing can be written after it.
 func (e *Emulator) Close() error {
 	e.faults.close()
 	return e.data.close()

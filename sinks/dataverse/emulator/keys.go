@@ -192,7 +192,10 @@ func (t *table) targetByKey(pairs []pair) (target, *apiError) {
 	for _, p := range pairs {
 		c := t.column(p.name)
 		v, ok := c.parse(p.value)
-		if !ok || p.quoted != c.isText() || v == null || strings.ContainsAny(p.value, forbiddenInKeys) && c.isText() {
+		switch {
+		case !ok || p.quoted != c.isText() || v == null,
+			c.isText() && strings.ContainsAny(p.value, forbiddenInKeys),
+			c.Type == typeInteger && v[0] != tagInt:
 			return target{}, badQuery("Bad Request - Error in query syntax.")
 		}
 		found.values = append(found.values, assignment{c, v})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // splitQuery decodes a query string: %24 is $, and + is a space.
@@ -83,7 +84,7 @@ func noProperty(name, odataType string) *apiError {
 func (q *request) context(t *table, one bool) string {
 	text := q.base + "$metadata#" + t.EntitySet
 	if list, given := q.query["$select"]; given {
-		text += "(" + list + ")"
+		text += "(" + strings.Join(strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }), ",") + ")"
 	}
 	if one {
 		text += "/$entity"

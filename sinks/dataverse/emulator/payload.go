@@ -125,9 +125,17 @@ func (p *payload) idFor(to target) uuid.UUID {
 	return uuid.New()
 }
 
-// withKey adds the values of the target's key. Those in the body win.
-func (p *payload) withKey(to target) []assignment {
-	return append(slices.Clone(to.values), p.assigned...)
+// withKey adds the values of the target's key, for a new row. Those in the body win.
+func (p *payload) withKey(t *table, to target) ([]assignment, *apiError) {
+	var all []assignment
+	for _, a := range to.values {
+		checked, failure := a.column.check(t.LogicalName, a.value)
+		if failure != nil {
+			return nil, failure
+		}
+		all = append(all, assignment{a.column, checked})
+	}
+	return append(all, p.assigned...), nil
 }
 
 // withoutKey leaves out the values of the target's key.

@@ -112,6 +112,15 @@ func (d *data) define(t *table, to *definition) {
 	t.keepKeys()
 }
 
+// insertAt writes a new row where a target is.
+func (d *data) insertAt(t *table, to target, p *payload) (*row, *apiError) {
+	assigned, failure := p.withKey(t, to)
+	if failure != nil {
+		return nil, failure
+	}
+	return d.insert(t, p.idFor(to), assigned)
+}
+
 // insert writes a new row.
 func (d *data) insert(t *table, id uuid.UUID, assigned []assignment) (*row, *apiError) {
 	if t.row(id) != nil {
