@@ -92,18 +92,11 @@ func installClients(t *testing.T) (modules string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = t.TempDir()
-	}
-	cache = filepath.Join(cache, "runmetrics-test")
+	cache := cacheDir(t)
 	installed := filepath.Join(cache, fmt.Sprintf("clients-%x", sha256.Sum256(lock)))
 	modules = filepath.Join(installed, "node_modules")
 	if _, err := os.Stat(modules); err == nil {
 		return modules
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		t.Fatal(err)
 	}
 	building, err := os.MkdirTemp(cache, "building-")
 	if err != nil {
@@ -113,21 +106,38 @@ func installClients(t *testing.T) (modules string) {
 	if err := os.CopyFS(building, os.DirFS(clientsDir)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
-	npm.Dir = building
-	if out, err := npm.CombinedOutput(); err != nil {
-		line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
-		missing(t, fmt.Sprintf("npm cannot install the clients: %v: %s", err, line))
-	}
-	// Somebody else may have been faster.
+	installLocked(t, building)
 	if err := os.Rename(building, installed); err != nil {
-		if _, gone := os.Stat(modules); gone != nil {
+		if _, gone := os.Stat(modules); gone != nil { // else somebody was faster
 			t.Fatal(err)
 		}
 	}
 	return modules
+}
+
+// cacheDir is a directory that outlives the test, if there is one.
+func cacheDir(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	dir := filepath.Join(cache, "runmetrics-test")
+	if err != nil || os.MkdirAll(dir, 0o755) != nil {
+		return t.TempDir()
+	}
+	return dir
+}
+
+// installLocked installs what the directory's lock names.
+func installLocked(t *testing.T, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund",
+		"--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=1000")
+	npm.Dir = dir
+	if out, err := npm.CombinedOutput(); err != nil {
+		line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
+		missing(t, fmt.Sprintf("npm cannot install the clients: %v: %s", err, line))
+	}
 }
 
 // missing ends a test that needs what this machine does not have. Where everything must be tested, that is a failure.
