@@ -70,4 +70,35 @@
 //   - A first segment that is no entity set is 404 in small letters, and 501 otherwise, as functions, actions and sets of
 //     metadata begin with capitals.
 //   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413.
+//
+// Tokens:
+//   - Any tenant gives them, for a secret only: assertions, other grants and other applications than the one are refused.
+//     They are signed with a key that lives as long as the emulator, so a restart ends them.
+//   - The host of a request must be that of the token's scope; the schemes may differ.
+//   - A 401 has an error without a code. Whoever has a token may do everything: there is no 403.
+//
+// Batches:
+//   - A change set that fails answers one part in its own multipart body, with the Content-ID of the operation that failed.
+//     What was served before it stays, and is answered before it.
+//   - A batch that cannot be read has no effect, and is 400 with 0x80048d19: more than 1000 operations, a GET in a change
+//     set, a Content-ID twice, a batch in a batch, a URL above 65,536 characters. Lines may end without a carriage return.
+//   - References like $1 are known in URLs, not in bodies.
+//   - Only multipart/mixed is known, JSON is 501.
+//
+// Service protection:
+//   - There is one web server, and all clients are one user. A batch, like a bulk call, is one request.
+//   - A window is cut into 300 parts, and a request leaves it with its part. Retry-After says when enough will have left.
+//     Each request that comes before lengthens it by a second, up to a whole window. It is a second for too many
+//     concurrent requests. Refused requests do not count for the limits.
+//   - The time that remains is told in seconds with two digits. x-ms-dop-hint is what Limits says.
+//
+// # Control
+//
+// What is below /emulator/ is not Dataverse, and needs no token:
+//
+//	POST   /emulator/faults  {"kind":"throttle","path":"UpsertMultiple","times":3,"retryAfter":"5s"}; see Fault
+//	GET    /emulator/faults  those that are left
+//	DELETE /emulator/faults  ends all
+//	GET    /emulator/stats   see Stats
+//	DELETE /emulator/rows    of all tables
 package emulator
