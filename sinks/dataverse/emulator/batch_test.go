@@ -171,7 +171,8 @@ func TestAChangeSetIsStoredWholeOrNotAtAll(t *testing.T) {
 	n := notes{}
 	create := func(last string) string {
 		return inBatch + "POST before HTTP/1.1\n\nb\n" + set +
-			fmt.Sprintf(inSet, 1) + "POST a HTTP/1.1\n\none\n" + fmt.Sprintf(inSet, 2) + "POST b HTTP/1.1\n\n" + last + "\n--c--\n--b--\n"
+			fmt.Sprintf(inSet, 1) + "POST a HTTP/1.1\n\none\n" +
+			fmt.Sprintf(inSet, 2) + "POST b HTTP/1.1\n\n" + last + "\n--c--\n--b--\n"
 	}
 	status, parts := sendBatch(t, n, create("much too long"))
 	if status != http.StatusBadRequest || len(parts) != 2 || parts[1].id != "2" || parts[1].status != http.StatusBadRequest {
@@ -208,6 +209,7 @@ func TestLaterOperationsOfAChangeSetReferToWhatWasCreated(t *testing.T) {
 func TestABatchThatCannotBeReadHasNoEffect(t *testing.T) {
 	t.Parallel()
 	good := inBatch + "POST a HTTP/1.1\n\none\n"
+	goodSet := set + fmt.Sprintf(inSet, 1) + "POST a HTTP/1.1\n\none\n"
 	for name, c := range map[string]struct {
 		text    string
 		status  int
@@ -220,11 +222,10 @@ func TestABatchThatCannotBeReadHasNoEffect(t *testing.T) {
 		"a batch in it":          {good + inBatch + "POST /api/data/v9.2/$batch HTTP/1.1\n\n\n--b--\n", http.StatusBadRequest, nil},
 		"no request":             {good + inBatch + "hello\n--b--\n", http.StatusBadRequest, nil},
 		"a part of another type": {good + "--b\nContent-Type: text/plain\n\nx\n--b--\n", http.StatusBadRequest, nil},
-		"a GET in a change set":  {good + set + fmt.Sprintf(inSet, 1) + "GET a HTTP/1.1\n\n\n--c--\n--b--\n", http.StatusBadRequest, nil},
+		"a GET in a change set":  {goodSet + fmt.Sprintf(inSet, 2) + "GET a HTTP/1.1\n\n\n--c--\n--b--\n", http.StatusBadRequest, nil},
 		"an empty change set":    {good + set + "--c--\n--b--\n", http.StatusBadRequest, nil},
-		"a Content-ID twice": {good + set + strings.Repeat(fmt.Sprintf(inSet, 1)+"POST a HTTP/1.1\n\none\n", 2) + "--c--\n--b--\n",
-			http.StatusBadRequest, nil},
-		"1001 operations": {strings.Repeat(good, 1001) + "--b--\n", http.StatusBadRequest, nil},
+		"a Content-ID twice":     {goodSet + fmt.Sprintf(inSet, 1) + "POST b HTTP/1.1\n\none\n--c--\n--b--\n", http.StatusBadRequest, nil},
+		"1001 operations":        {strings.Repeat(good, 1001) + "--b--\n", http.StatusBadRequest, nil},
 		"a URL of 65537 characters": {good + inBatch + "GET " + strings.Repeat("a", 65537) + " HTTP/1.1\n\n\n--b--\n",
 			http.StatusBadRequest, nil},
 	} {
@@ -235,7 +236,8 @@ func TestABatchThatCannotBeReadHasNoEffect(t *testing.T) {
 		}
 	}
 	n := notes{}
-	if status, parts := sendBatch(t, n, strings.Repeat(good, 1000)+"--b--\n"); status != http.StatusOK || len(parts) != 1000 {
+	status, parts := sendBatch(t, n, strings.Repeat(good, 1000)+"--b--\n")
+	if status != http.StatusOK || len(parts) != 1000 {
 		t.Errorf("1000 operations: status %d, %d parts", status, len(parts))
 	}
 }

@@ -79,8 +79,8 @@ func runClient(t *testing.T, modules, script string) {
 	}
 }
 
-// installClients returns the directory of the modules that the lock names. They stay in the user's cache, so that only the
-// first run needs a network.
+// installClients returns the directory of the modules that the lock names. They stay in the user's cache, so that only
+// the first run needs a network.
 func installClients(t *testing.T) (modules string) {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {

@@ -78,10 +78,10 @@
 //   - A 401 has an error without a code. Whoever has a token may do everything: there is no 403.
 //
 // Batches:
-//   - A change set that fails answers one part in its own multipart body, with the Content-ID of the operation that failed.
-//     What was served before it stays, and is answered before it.
+//   - A change set that fails answers one part in its own multipart body, with the Content-ID of the operation that
+//     failed. What was served before it stays, and is answered before it.
 //   - A batch that cannot be read has no effect, and is 400 with 0x80048d19: more than 1000 operations, a GET in a change
-//     set, a Content-ID twice, a batch in a batch, a URL above 65,536 characters. Lines may end without a carriage return.
+//     set, a Content-ID twice, a batch in a batch, a URL above 65,536 characters. Lines may end without carriage return.
 //   - References like $1 are known in URLs, not in bodies.
 //   - Only multipart/mixed is known, JSON is 501.
 //

@@ -40,7 +40,9 @@ type Fault struct {
 
 // check says what is wrong with a fault.
 func (f Fault) check() error {
-	kinds := []string{"drop-before", "drop-after", "throttle", "error", "slow", "slow-after", "expired-token", "wrong-secret"}
+	kinds := []string{
+		"drop-before", "drop-after", "throttle", "error", "slow", "slow-after", "expired-token", "wrong-secret",
+	}
 	switch {
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q must be one of %s", f.Kind, strings.Join(kinds, ", "))

@@ -71,7 +71,8 @@ func TestADroppedConnectionLeavesOpenWhetherTheRequestTookPlace(t *testing.T) {
 		if f.stored.Load() != stored {
 			t.Errorf("%s: stored %d times", kind, f.stored.Load())
 		}
-		if answer, body, err := f.post("/api/data/v9.2/rows"); err != nil || answer.StatusCode != http.StatusCreated || body != "made" {
+		answer, body, err := f.post("/api/data/v9.2/rows")
+		if err != nil || answer.StatusCode != http.StatusCreated || body != "made" {
 			t.Errorf("%s: once it is over: %v %v %s", kind, err, answer, body)
 		}
 	}
@@ -97,7 +98,9 @@ func TestThrottlingAsksToWaitAndCountsThoseWhoDoNot(t *testing.T) {
 func TestGatewaysAnswerErrorsInHTMLAndDataverseInJSON(t *testing.T) {
 	t.Parallel()
 	f := newFaulty(t)
-	for status, kind := range map[int]string{500: "application/json", 413: "application/json", 502: "text/html", 503: "text/html", 504: "text/html"} {
+	for status, kind := range map[int]string{
+		500: "application/json", 413: "application/json", 502: "text/html", 503: "text/html", 504: "text/html",
+	} {
 		f.faults.inject(Fault{Kind: "error", Times: 1, Status: status, RetryAfter: 7 * time.Second})
 		answer, body, err := f.post("/api/data/v9.2/rows")
 		if err != nil || answer.StatusCode != status || !strings.HasPrefix(answer.Header.Get("Content-Type"), kind) ||
@@ -141,7 +144,8 @@ func TestALateAnswerIsOfARequestThatTookPlace(t *testing.T) {
 	f = newFaulty(t)
 	f.faults.inject(Fault{Kind: "slow-after", Times: 1, Delay: time.Millisecond})
 	answer, body, err := f.post("/api/data/v9.2/rows")
-	if err != nil || answer.StatusCode != http.StatusCreated || answer.Header.Get("OData-EntityId") != "x" || body != "made" {
+	if err != nil || answer.StatusCode != http.StatusCreated || answer.Header.Get("OData-EntityId") != "x" ||
+		body != "made" {
 		t.Errorf("got %v %v %s", err, answer, body)
 	}
 }
@@ -175,7 +179,8 @@ func TestAFaultIsMetByTheRequestsItIsFor(t *testing.T) {
 	t.Parallel()
 	failed := func(f *faults, path string) bool {
 		w := httptest.NewRecorder()
-		f.wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		service := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		f.wrap(service).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w.Code != http.StatusOK
 	}
 	f := newFaults(time.Now, newCounters(time.Now))
@@ -238,7 +243,8 @@ func TestFaultsAreInjectedAndStatsReadOverHTTP(t *testing.T) {
 		`{"kind":"throttle","after":"5"}`: "after",
 		`{`:                               "read fault",
 	} {
-		if status, text := control(http.MethodPost, "/emulator/faults", body); status != http.StatusBadRequest || !strings.Contains(text, problem) {
+		status, text := control(http.MethodPost, "/emulator/faults", body)
+		if status != http.StatusBadRequest || !strings.Contains(text, problem) {
 			t.Errorf("%s: %d %s", body, status, text)
 		}
 	}

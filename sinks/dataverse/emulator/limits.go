@@ -94,8 +94,8 @@ func (p *protection) enter(now time.Time) (left use, reason string, wait time.Du
 	return use{p.limits.Requests - sum.requests, p.limits.Execution - sum.execution}, reason, wait
 }
 
-// refuseFurther starts a wait where a limit of the window is exceeded, and lengthens one that is disregarded, up to a whole
-// window.
+// refuseFurther starts a wait where a limit of the window is exceeded, and lengthens one that is disregarded, up to a
+// whole window.
 func (p *protection) refuseFurther(now time.Time) {
 	if now.Before(p.waitUntil) {
 		p.waitUntil = earlier(p.waitUntil.Add(impatience), now.Add(p.limits.Window))

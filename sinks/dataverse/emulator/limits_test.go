@@ -137,9 +137,10 @@ func TestTooManyConcurrentRequestsAreRefusedAtOnce(t *testing.T) {
 		under.Go(func() { send() })
 		<-arrived
 	}
+	const want = `{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 2."}}` + "\n"
 	refused := send()
 	if refused.Code != http.StatusTooManyRequests || refused.Header().Get("Retry-After") == "" ||
-		refused.Body.String() != `{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 2."}}`+"\n" {
+		refused.Body.String() != want {
 		t.Errorf("got %d %v %s", refused.Code, refused.Header(), refused.Body)
 	}
 	close(leave)

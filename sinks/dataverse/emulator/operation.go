@@ -101,7 +101,8 @@ func readItem(part *multipart.Part) (item, *apiError) {
 	return set, refusal
 }
 
-// readOperation reads the request that a part holds. The blank line after its headers may be missing where it has no body.
+// readOperation reads the request that a part holds. The blank line after its headers may be missing where it has no
+// body.
 func readOperation(part *multipart.Part) (operation, *apiError) {
 	if kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type")); kind != "application/http" {
 		return operation{}, unreadable("The Content-Type of an operation must be application/http.")
@@ -137,11 +138,11 @@ func (o operation) request(outer *http.Request, created map[string]string) (*htt
 	target := o.target
 	if reference, isReference := strings.CutPrefix(target, "$"); isReference {
 		end := strings.IndexAny(reference+"/", "/?")
-		url := created[reference[:end]]
-		if url == "" {
-			return nil, unreadable(fmt.Sprintf("Content-ID Reference: '$%s' does not exist in the batch context.", reference[:end]))
+		id, rest := reference[:end], reference[end:]
+		if created[id] == "" {
+			return nil, unreadable(fmt.Sprintf("Content-ID Reference: '$%s' does not exist in the batch context.", id))
 		}
-		target = url + reference[end:]
+		target = created[id] + rest
 	}
 	if !strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
 		target = "./" + target // else a colon in a key would end a scheme

@@ -28,7 +28,8 @@ func askToken(h http.Handler, replaced ...string) *httptest.ResponseRecorder {
 			form.Del(pair[0])
 		}
 	}
-	r := httptest.NewRequest(http.MethodPost, organisation+"/contoso.example/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	const endpoint = organisation + "/contoso.example/oauth2/v2.0/token"
+	r := httptest.NewRequest(http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -81,7 +82,8 @@ func TestATokenHoldsForItsLifeOnly(t *testing.T) {
 	if w.Code != http.StatusUnauthorized {
 		t.Errorf("at its end: %d", w.Code)
 	}
-	const want = "Bearer authorization_uri=http://127.0.0.1:8900/" + homeTenant + "/oauth2/authorize, resource_id=http://127.0.0.1:8900/"
+	const want = "Bearer authorization_uri=" + organisation + "/" + homeTenant + "/oauth2/authorize, " +
+		"resource_id=" + organisation + "/"
 	if got := w.Header().Get("WWW-Authenticate"); got != want {
 		t.Errorf("WWW-Authenticate is %s", got)
 	}
@@ -104,7 +106,8 @@ func TestOnlyTokensOfThisEmulatorForThisHostAreTaken(t *testing.T) {
 		"changed":             {"127.0.0.1:8900", header + "A." + rest},
 		"for another host":    {"127.0.0.1:8901", token},
 	} {
-		if w := useToken(tokens, c.host, c.token); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
+		w := useToken(tokens, c.host, c.token)
+		if w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
 	}
@@ -150,7 +153,8 @@ func TestATokenIsRefusedAsTheAuthorityDoes(t *testing.T) {
 			t.Errorf("%v: %d %s", c.replaced, w.Code, w.Body)
 		}
 	}
-	if w := askToken(tokens, "client_secret", "wrong"); !strings.Contains(w.Body.String(), "AADSTS7000215: Invalid client secret provided.") {
+	w := askToken(tokens, "client_secret", "wrong")
+	if !strings.Contains(w.Body.String(), "AADSTS7000215: Invalid client secret provided.") {
 		t.Errorf("the text of a wrong secret: %s", w.Body)
 	}
 }

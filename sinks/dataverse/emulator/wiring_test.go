@@ -16,7 +16,8 @@ func TestAClientWithAnOldTokenIsSentToGetANewOne(t *testing.T) {
 		t.Errorf("a second before its end: %+v", got)
 	}
 	o.clock.advance(time.Second)
-	if got := o.do(http.MethodGet, "WhoAmI", ""); got.status != http.StatusUnauthorized || got.header.Get("WWW-Authenticate") == "" {
+	got := o.do(http.MethodGet, "WhoAmI", "")
+	if got.status != http.StatusUnauthorized || got.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("at its end: %+v", got)
 	}
 	if s := o.Stats(); s.Tokens != 1 || s.Requests != 2 {
@@ -32,7 +33,8 @@ func TestTheLimitsOfTheConfigurationHold(t *testing.T) {
 			t.Fatalf("within the limit: %+v", got)
 		}
 	}
-	if got := o.do(http.MethodPost, campaigns, `{}`); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "300" {
+	got := o.do(http.MethodPost, campaigns, `{}`)
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "300" {
 		t.Errorf("beyond it: %+v", got)
 	}
 	if s := o.Stats(); s.Targets != 3 {
@@ -61,12 +63,13 @@ func TestEachRowThatARequestAsksToWriteIsATarget(t *testing.T) {
 		{"a delete", func() received { return o.do(http.MethodDelete, campaigns+"("+rowID(1)+")", "") }, 1},
 		{"a query", func() received { return o.do(http.MethodGet, campaigns, "") }, 0},
 		{"a bulk call", func() received {
-			return o.do(http.MethodPost, campaigns+"/Microsoft.Dynamics.CRM.CreateMultiple", `{"Targets":[`+typed+`,`+typed+`,`+typed+`]}`)
+			const three = `{"Targets":[` + typed + `,` + typed + `,` + typed + `]}`
+			return o.do(http.MethodPost, campaigns+"/Microsoft.Dynamics.CRM.CreateMultiple", three)
 		}, 3},
 		{"a batch", func() received {
 			text := inBatch + "POST " + campaigns + " HTTP/1.1\n\n{}\n" + inBatch + "GET " + campaigns + " HTTP/1.1\n\n\n" +
 				inBatch + "PATCH " + campaigns + "(" + rowID(3) + ") HTTP/1.1\n\n{}\n--b--\n"
-			return o.do(http.MethodPost, "$batch", strings.ReplaceAll(text, "\n", "\r\n"), "Content-Type", "multipart/mixed; boundary=b")
+			return o.batch(text)
 		}, 2},
 	} {
 		before := o.Stats()
@@ -97,11 +100,18 @@ func TestAChangeSetThatFailsLeavesTheRowsAsTheyWere(t *testing.T) {
 		text += fmt.Sprintf(inSet, i) + operation
 	}
 	text += "--c--\n--b--\n"
-	got := o.do(http.MethodPost, "$batch", strings.ReplaceAll(text, "\n", "\r\n"), "Content-Type", "multipart/mixed; boundary=b")
+	got := o.batch(text)
 	if got.status != http.StatusNotFound || !strings.Contains(got.body, "0x80040217") {
 		t.Errorf("the batch: %+v", got)
 	}
 	if after := o.do(http.MethodGet, campaigns, ""); after.body != before.body {
 		t.Errorf("the rows are %s\nand were %s", after.body, before.body)
 	}
+}
+
+// batch sends a batch, whose lines end with CRLF.
+func (o *org) batch(text string) received {
+	o.Helper()
+	text = strings.ReplaceAll(text, "\n", "\r\n")
+	return o.do(http.MethodPost, "$batch", text, "Content-Type", "multipart/mixed; boundary=b")
 }
