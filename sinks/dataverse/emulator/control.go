@@ -4,11 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
-// controlPath is where the emulator is told what to do. Nothing below it is of Dataverse.
+// controlPath is where the emulator is told what to do.
 const controlPath = "/emulator/"
+
+// isControl tells whether a path is of the control endpoint. A tenant may have its name: those paths go deeper.
+func isControl(path string) bool {
+	rest, below := strings.CutPrefix(path, controlPath)
+	return below && !strings.Contains(rest, "/")
+}
 
 // newControl serves GET, POST and DELETE /emulator/faults, GET /emulator/stats and DELETE /emulator/rows.
 func newControl(f *faults, c *counters, deleteRows func() *apiError) http.Handler {

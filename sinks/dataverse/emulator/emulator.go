@@ -99,7 +99,7 @@ func (e *Emulator) chain(c Config) http.Handler {
 	})))
 	control := newControl(e.faults, e.counters, e.data.clear)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, controlPath) {
+		if isControl(r.URL.Path) {
 			control.ServeHTTP(w, r)
 			return
 		}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -114,4 +115,22 @@ func (o *org) batch(text string) received {
 	o.Helper()
 	text = strings.ReplaceAll(text, "\n", "\r\n")
 	return o.do(http.MethodPost, "$batch", text, "Content-Type", "multipart/mixed; boundary=b")
+}
+
+func TestATenantMayHaveTheNameOfTheControlEndpoint(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, part := range map[string]string{
+		"/emulator/v2.0/.well-known/openid-configuration": "/emulator/oauth2/v2.0/token",
+		"/emulator/stats": `"requests":`,
+	} {
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), part) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
 }
