@@ -116,6 +116,8 @@ type Settled struct {
 	// sent. They are due again.
 	Lost         int
 	TargetsToday int64 // of all owners
+	// Next is when the first of the runs that nobody has claimed is due; zero where nothing waits.
+	Next time.Time
 }
 
 // CopyFilter selects runs. Zero fields select all.

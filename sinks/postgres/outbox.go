@@ -80,8 +80,14 @@ var (
 	selectClaimed = selectCopyColumns + "FROM claimed JOIN campaign_metrics USING (run_key) ORDER BY due_at, run_key"
 )
 
-// nextDue comes after a claim in one transaction, and so sees what the claim left.
-const nextDue = "SELECT min(due_at) FROM dataverse_outbox WHERE pending"
+// queueNextDue asks when the next run is due. It comes after a claim or a settlement in one transaction, and so sees what
+// that left.
+func queueNextDue(pipeline *pgx.Batch, next *time.Time) {
+	pipeline.Queue("SELECT min(due_at) FROM dataverse_outbox WHERE pending").QueryRow(func(row pgx.Row) (err error) {
+		*next, err = scanTime(row)
+		return err
+	})
+}
 
 // Claim takes due runs and returns their newest records.
 func (s *Store) Claim(ctx context.Context, c sinks.Claim) (sinks.Claimed, error) {
@@ -97,10 +103,7 @@ func (s *Store) Claim(ctx context.Context, c sinks.Claim) (sinks.Claimed, error)
 		claimed.Copies, err = pgx.CollectRows(rows, scanCopy)
 		return err
 	})
-	pipeline.Queue(nextDue).QueryRow(func(row pgx.Row) (err error) {
-		claimed.Next, err = scanTime(row)
-		return err
-	})
+	queueNextDue(pipeline, &claimed.Next)
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
 		return sinks.Claimed{}, failed("claim runs", err)
 	}

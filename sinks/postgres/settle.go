@@ -67,6 +67,7 @@ func (s *Store) Settle(ctx context.Context, settlement sinks.Settlement) (sinks.
 	if len(settlement.Outcomes) > 0 {
 		queueOutcomes(pipeline, &settlement).QueryRow(func(row pgx.Row) error { return row.Scan(&settled.Lost) })
 	}
+	queueNextDue(pipeline, &settled.Next)
 	// Last, because everybody's settlements meet at this row.
 	pipeline.Queue(countTargets, utcDay(settlement.Now), settlement.Targets).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&settled.TargetsToday) })

@@ -111,13 +111,19 @@ func (s *Store) claim(ctx context.Context, c sinks.Claim) (claimed sinks.Claimed
 		if err := claimCopies(ctx, tx, &c, claimed.Copies); err != nil {
 			return err
 		}
-		if err := tx.QueryRowContext(ctx, nextDue).Scan(&next); err != nil {
-			return err
-		}
-		claimed.Next, err = optionalTime(next)
+		claimed.Next, err = readNextDue(ctx, tx)
 		return err
 	})
 	return claimed, err
+}
+
+// readNextDue is when the next run is due that nobody has claimed.
+func readNextDue(ctx context.Context, tx *sql.Tx) (time.Time, error) {
+	var next sql.NullString
+	if err := tx.QueryRowContext(ctx, nextDue).Scan(&next); err != nil {
+		return time.Time{}, err
+	}
+	return optionalTime(next)
 }
 
 func claimCopies(ctx context.Context, tx *sql.Tx, c *sinks.Claim, copies []sinks.Copy) error {

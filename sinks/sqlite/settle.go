@@ -68,7 +68,11 @@ func (s *Store) Settle(ctx context.Context, settlement sinks.Settlement) (sinks.
 				return err
 			}
 		}
-		return tx.QueryRowContext(ctx, targetsOfDay, day).Scan(&settled.TargetsToday)
+		if err := tx.QueryRowContext(ctx, targetsOfDay, day).Scan(&settled.TargetsToday); err != nil {
+			return err
+		}
+		settled.Next, err = readNextDue(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return sinks.Settled{}, fmt.Errorf("settle runs: %w", err)
