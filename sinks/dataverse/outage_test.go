@@ -1,0 +1,82 @@
+package dataverse
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+// TestAnHourWithoutDataverse, while 50,000 runs change. The dispatcher leaves the store alone meanwhile, holds no more than
+// it had under way, and brings everything afterwards, within the limits of the service.
+func TestAnHourWithoutDataverse(t *testing.T) {
+	runs := 50_000
+	if testing.Short() {
+		runs = 5_000
+	}
+	inWorld(t, emulator.Config{Limits: emulator.DefaultLimits(), Latency: 100 * time.Millisecond}, func(w *world) {
+		p := w.start(nil)
+		p.Own(true)
+		w.commit(execution("before", 0))
+		w.settled()
+		w.network.down.Store(true)
+		p.transport.CloseIdleConnections()
+		w.commit(execution("before", 1))
+		w.eventually(time.Minute, "it notices", func() bool { return p.Status().State == StateDegraded })
+		before := w.organization.Stats()
+		calls := func() int {
+			return p.outbox.Calls(sinktest.Adopt) + p.outbox.Calls(sinktest.Claim) + p.outbox.Calls(sinktest.Settle)
+		}
+		asked, held := calls(), heap()
+		const part = 500
+		for from := 0; from < runs; from += part {
+			list := make([]events.Event, part)
+			for i := range list {
+				list[i] = execution(fmt.Sprint("run-", from+i), 0)
+			}
+			w.commit(list...)
+			w.forget() // what the writer remembers is not what is measured
+			time.Sleep(time.Hour / time.Duration(runs/part))
+		}
+		synctest.Wait()
+		if n := calls() - asked; n > 0 {
+			t.Errorf("the store was asked %d times during the outage", n)
+		}
+		if grown := heap() - held; grown > 16<<20 {
+			t.Errorf("%d MB of memory for what waits in the store", grown>>20)
+		}
+		if waiting := w.standing().Waiting; waiting != int64(runs)+1 {
+			t.Errorf("%d runs wait, want %d", waiting, runs+1)
+		}
+		back := time.Now()
+		w.network.down.Store(false)
+		w.settled()
+		after := w.organization.Stats()
+		t.Logf("%d runs arrived within %s of the first look, by %d requests", runs, time.Since(back).Round(time.Millisecond),
+			after.Requests-before.Requests)
+		if n := len(w.rows()); n != runs+1 {
+			t.Errorf("%d rows, want %d", n, runs+1)
+		}
+		if len(after.Throttled) > 0 {
+			t.Errorf("throttled: %v", after.Throttled)
+		}
+		for _, run := range []string{"before", "run-0", fmt.Sprint("run-", runs-1)} {
+			if !w.copied(run) {
+				t.Errorf("%s is not up to date", run)
+			}
+		}
+	})
+}
+
+// heap is how much memory is in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

@@ -1,0 +1,46 @@
+package dataverse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// readTable is the table's definition as it was at a time.
+type readTable struct {
+	*Table
+	at time.Time
+}
+
+// read reads the table's definition, through the gate. It is ErrBlocked if rows cannot be written to it.
+func (d *Dispatcher) read(work, tenure context.Context) error {
+	ticket, err := d.gate.enter(tenure)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(work, requestTime)
+	defer cancel()
+	table, err := d.Client.Table(ctx, d.Table)
+	if err == nil {
+		err = table.Usable()
+	}
+	d.gate.leave(ticket, 0, err)
+	d.status.answered(0, err)
+	if err != nil {
+		return fmt.Errorf("read table %s: %w", d.Table, err)
+	}
+	d.table.Store(&readTable{table, ticket.began})
+	return nil
+}
+
+// Usable is ErrBlocked where rows cannot be written to the table, and says what to do.
+func (t *Table) Usable() error {
+	for _, f := range t.Check() {
+		if f.Fatal {
+			return fmt.Errorf("%w: table %s: column %s %s; %s", sinks.ErrBlocked, t.LogicalName, f.Column, f.Problem, f.Fix)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package dataverse
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// State is what a dispatcher is doing.
+type State string
+
+// The states of a dispatcher.
+const (
+	StateStandby   State = "standby"   // another replica dispatches
+	StateActive    State = "active"    // it sends, or would if anything were due
+	StateThrottled State = "throttled" // the organisation asked for a pause
+	StateDegraded  State = "degraded"  // Dataverse or the store is away; it goes on by itself when they are back
+	StateBlocked   State = "blocked"   // it cannot go on before a person acts
+	StateBudget    State = "budget"    // the day's budget is used up, but for records that close a run
+)
+
+// Status is a snapshot of a dispatcher. Counts are of this process unless they say otherwise.
+type Status struct {
+	State  State
+	Reason string    // why it is not active or standby, else empty
+	Since  time.Time // of the state
+
+	Requests  int64 // with rows, answered or lost
+	Throttles int64 // answers that asked for a pause
+	Delivered int64 // rows that Dataverse took
+	// Parked counts the runs that Dataverse refuses: those in the store when this dispatcher took over, and those since.
+	// ParkedRows are the newest of them.
+	Parked       int64
+	ParkedRows   []ParkedRow
+	TargetsToday int64 // rows sent on this UTC day by all processes, as the store last said
+}
+
+// ParkedRow is a run that Dataverse refuses. All of it is untrusted text.
+type ParkedRow struct {
+	Key     events.Key
+	Version int64
+	Reason  string
+}
+
+// mostParkedRows is how many of them a status shows.
+const mostParkedRows = 20
+
+func parkedRow(c *sinks.Copy, reason string) ParkedRow {
+	return ParkedRow{Key: c.Metrics.Key(), Version: c.Metrics.Version, Reason: reason}
+}
+
+// status is the shared, guarded form of Status.
+type status struct {
+	log *slog.Logger
+	mu  sync.Mutex
+	s   Status
+}
+
+// Status tells what the dispatcher is doing. It asks nobody.
+func (d *Dispatcher) Status() Status {
+	d.status.mu.Lock()
+	defer d.status.mu.Unlock()
+	s := d.status.s
+	s.ParkedRows = slices.Clone(s.ParkedRows)
+	return s
+}
+
+func (s *status) set(state State, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(state, why)
+}
+
+// change logs each new state once. The caller holds the lock.
+func (s *status) change(state State, why error) {
+	changed := s.s.State != state
+	s.s.State, s.s.Reason = state, ""
+	if why != nil {
+		s.s.Reason = why.Error()
+	}
+	if !changed {
+		return
+	}
+	s.s.Since = time.Now()
+	level := slog.LevelInfo
+	switch state {
+	case StateDegraded, StateThrottled, StateBudget:
+		level = slog.LevelWarn
+	case StateBlocked:
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, "copy to Dataverse", "state", state, "reason", s.s.Reason)
+}
+
+// adopted takes in how the outbox stands when a tenure begins.
+func (s *status) adopted(standing sinks.Standing, parked []sinks.Copy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(StateActive, nil)
+	s.s.Parked, s.s.TargetsToday, s.s.ParkedRows = standing.Parked, standing.TargetsToday, nil
+	for i := range parked {
+		s.s.ParkedRows = append(s.s.ParkedRows, parkedRow(&parked[i], parked[i].Parked))
+	}
+}
+
+// spent says whether the budget is used up but for closing records.
+func (s *status) spent(spent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case spent:
+		s.change(StateBudget, errBudget)
+	case s.s.State == StateBudget:
+		s.change(StateActive, nil)
+	}
+}
+
+// answered takes in how a request with so many rows ended.
+func (s *status) answered(rows int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if rows > 0 {
+		s.s.Requests++
+	}
+	_, throttled := Throttled(err)
+	switch {
+	case throttled:
+		s.s.Throttles++
+		s.change(StateThrottled, err)
+	case answers(err):
+		if s.s.State == StateThrottled || s.s.State == StateDegraded || s.s.State == StateBlocked {
+			s.change(StateActive, nil)
+		}
+		if err == nil {
+			s.s.Delivered += int64(rows)
+		}
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, sinks.ErrBlocked):
+		s.change(StateBlocked, err)
+	default:
+		s.change(StateDegraded, err)
+	}
+}
+
+// finished takes in what became of a parcel.
+func (s *status) finished(p *parcel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Parked += p.parked - p.unparked
+	s.s.ParkedRows = slices.DeleteFunc(s.s.ParkedRows, func(row ParkedRow) bool {
+		return slices.Contains(p.judged, row.Key)
+	})
+	s.s.ParkedRows = append(slices.Clone(p.refused), s.s.ParkedRows...)
+	s.s.ParkedRows = s.s.ParkedRows[:min(len(s.s.ParkedRows), mostParkedRows)]
+	if p.answer != nil {
+		s.s.TargetsToday = p.answer.TargetsToday
+	}
+}
