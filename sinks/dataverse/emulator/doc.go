@@ -94,7 +94,7 @@
 //
 // # Control
 //
-// What is below /emulator/ is not Dataverse, and needs no token:
+// These paths are not of Dataverse, and need no token:
 //
 //	POST   /emulator/faults  {"kind":"throttle","path":"UpsertMultiple","times":3,"retryAfter":"5s"}; see Fault
 //	GET    /emulator/faults  those that are left
