@@ -164,19 +164,15 @@ func (a *api) serveColumn(w *answer, q *request, t *table, to target) *apiError 
 
 func writeColumn(w *answer, q *request, t *table, r *row, c *column, raw bool) *apiError {
 	v := c.of(r)
-	text := c.appendJSON(nil, v)
 	switch {
 	case v == null:
 		w.WriteHeader(http.StatusNoContent)
 	case raw:
 		w.header.Set("Content-Type", "text/plain")
-		if c.isText() {
-			text = []byte(v.text())
-		}
-		_, _ = w.Write([]byte(strings.Trim(string(text), `"`))) // into memory
+		fmt.Fprint(w, c.plain(v))
 	default:
 		head := fmt.Sprintf(`{"@odata.context":"%s$metadata#%s(%s)/%s","value":`, q.base, t.EntitySet, r.id, c.LogicalName)
-		writeData(w, http.StatusOK, append(append([]byte(head), text...), '}'))
+		writeData(w, http.StatusOK, append(c.appendJSON([]byte(head), v), '}'))
 	}
 	return nil
 }

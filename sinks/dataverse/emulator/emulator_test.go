@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -119,25 +118,182 @@ func (o *org) do(method, path, body string, headers ...string) received {
 // rowID is the n-th of the ids that tests use, in order.
 func rowID(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-000000000000", n) }
 
-func TestSmoke(t *testing.T) {
+// mustDo is do for a request that must be answered with a status.
+func (o *org) mustDo(status int, method, path, body string, headers ...string) received {
+	o.Helper()
+	r := o.do(method, path, body, headers...)
+	if r.status != status {
+		o.Fatalf("%s %s: status %d, want %d: %s", method, path, r.status, status, r.body)
+	}
+	return r
+}
+
+// refuse sends a request that must be refused with a status and a code.
+func (o *org) refuse(status int, code, method, path, body string, headers ...string) string {
+	o.Helper()
+	r := o.do(method, path, body, headers...)
+	var refusal struct {
+		Error struct{ Code, Message string }
+	}
+	if err := json.Unmarshal([]byte(r.body), &refusal); err != nil {
+		o.Fatalf("%s %s: status %d, %v: %s", method, path, r.status, err, r.body)
+	}
+	if r.status != status || refusal.Error.Code != code || refusal.Error.Message == "" {
+		o.Errorf("%s %s: %d %q %q, want %d %q", method, path, r.status, refusal.Error.Code, refusal.Error.Message, status, code)
+	}
+	if r.header.Get("REQ_ID") == "" {
+		o.Errorf("%s %s: no REQ_ID", method, path)
+	}
+	return refusal.Error.Message
+}
+
+// unknown sends a request whose answer must say that the emulator does not know something, and name it.
+func (o *org) unknown(name, method, path, body string) {
+	o.Helper()
+	if message := o.refuse(http.StatusNotImplemented, "", method, path, body); !strings.Contains(message, name) {
+		o.Errorf("%s %s: %q does not name %q", method, path, message, name)
+	}
+}
+
+// get reads a row or an object.
+func (o *org) get(path string, headers ...string) map[string]any {
+	o.Helper()
+	return decode(o.T, o.mustDo(http.StatusOK, http.MethodGet, path, "", headers...).body)
+}
+
+// page reads rows, and the next link.
+func (o *org) page(path string, headers ...string) (rows []map[string]any, next string) {
+	o.Helper()
+	answer := o.get(path, headers...)
+	for _, r := range answer["value"].([]any) {
+		rows = append(rows, r.(map[string]any))
+	}
+	next, _ = answer["@odata.nextLink"].(string)
+	return rows, next
+}
+
+func decode(t *testing.T, body string) (o map[string]any) {
+	t.Helper()
+	in := json.NewDecoder(strings.NewReader(body))
+	in.UseNumber()
+	if err := in.Decode(&o); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	return o
+}
+
+// column is a column of rows, as text.
+func valuesOf(rows []map[string]any, column string) string {
+	var values []string
+	for _, r := range rows {
+		values = append(values, fmt.Sprint(r[column]))
+	}
+	return strings.Join(values, " ")
+}
+
+// row is the address of the n-th row.
+func rowAt(n int) string { return campaigns + "(" + rowID(n) + ")" }
+
+func TestARequestIsServedOnlyWithAToken(t *testing.T) {
 	o := start(t, Config{})
-	t.Log(o.do("GET", "WhoAmI", ""))
-	t.Log(o.do("POST", campaigns, `{"apex_name":"a","apex_costusd":1.5,"apex_createdat":"2026-01-01T00:00:00Z"}`))
-	t.Log(o.do("GET", campaigns+"?$select=apex_name,apex_costusd&$filter=apex_name%20eq%20'A'&$count=true", ""))
-	for n := range 10 {
-		o.do("PATCH", campaigns+"("+rowID(n)+")", fmt.Sprintf(`{"apex_name":"n %d","apex_agentstotal":%d}`, n, n%3))
+	o.mustDo(http.StatusOK, http.MethodGet, "WhoAmI", "")
+	o.token = "another"
+	o.mustDo(http.StatusUnauthorized, http.MethodGet, "WhoAmI", "")
+	if stats := o.Stats(); stats.Requests != 2 || stats.Tokens != 1 {
+		t.Errorf("stats %+v", stats)
 	}
-	r := o.do("GET", campaigns+"?$select=apex_name,apex_agentstotal&$orderby=apex_agentstotal+desc", "", "Prefer", "odata.maxpagesize=4")
-	for {
-		t.Log(r)
-		var page map[string]any
-		_ = json.NewDecoder(bytes.NewReader([]byte(r.body))).Decode(&page)
-		next, _ := page["@odata.nextLink"].(string)
-		if next == "" {
-			break
+}
+
+func TestWhoAmINamesTheUserTheSameEachTime(t *testing.T) {
+	o := start(t, Config{})
+	first := o.get("WhoAmI")
+	for _, name := range []string{"BusinessUnitId", "UserId", "OrganizationId"} {
+		if id, _ := first[name].(string); len(id) != 36 {
+			t.Errorf("%s is %v", name, first[name])
 		}
-		r = o.do("GET", next, "", "Prefer", "odata.maxpagesize=4")
 	}
-	t.Log(o.do("POST", campaigns+"/Microsoft.Dynamics.CRM.UpsertMultiple", `{"Targets":[{"@odata.type":"Microsoft.Dynamics.CRM.apex_campaignmetric","apex_campaignmetricid":"`+rowID(99)+`","apex_name":"up"}]}`))
-	t.Log(o.do("GET", campaigns+"("+rowID(99)+")", ""))
+	for _, path := range []string{"WhoAmI()", strings.Replace(o.url, "v9.2", "v9.0", 1) + "WhoAmI"} {
+		if again := o.get(path); again["UserId"] != first["UserId"] {
+			t.Errorf("%s: %v, want %v", path, again, first)
+		}
+	}
+	o.mustDo(http.StatusMethodNotAllowed, http.MethodPost, "WhoAmI", "")
+}
+
+func TestWhatIsNotKnownSaysSo(t *testing.T) {
+	o := start(t, Config{})
+	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"a"}`)
+	for _, c := range []struct{ name, method, path, body string }{
+		{"$metadata", "GET", "$metadata", ""},
+		{"/api/data/v9.2/", "GET", "", ""},
+		{"v8.2", "GET", strings.Replace(o.url, "v9.2", "v8.2", 1) + "WhoAmI", ""},
+		{"RetrieveVersion", "GET", "RetrieveVersion()", ""},
+		{"PublishXml", "POST", "PublishXml", "{}"},
+		{"$ref", "PUT", rowAt(1) + "/owner/$ref", "{}"},
+		{"RelationshipDefinitions", "GET", "RelationshipDefinitions", ""},
+		{"$expand", "GET", campaigns + "?$expand=ownerid", ""},
+		{"$expand", "GET", rowAt(1) + "?$expand=ownerid", ""},
+		{"$apply", "GET", campaigns + "?$apply=aggregate($count+as+n)", ""},
+		{"fetchXml", "GET", campaigns + "?fetchXml=%3Cfetch/%3E", ""},
+		{"year", "GET", campaigns + "?$filter=year(apex_createdat)+eq+2026", ""},
+		{"LastXDays", "GET", campaigns + "?$filter=Microsoft.Dynamics.CRM.LastXDays(PropertyName='apex_createdat',PropertyValue=2)", ""},
+		{"ownerid/name", "GET", campaigns + "?$filter=ownerid/name+eq+'a'", ""},
+		{"apex_runid", "GET", campaigns + "?$filter=apex_name+eq+apex_runid", ""},
+		{"@p", "GET", campaigns + "?$filter=@p+eq+1", ""},
+		{"Merge", "POST", campaigns + "/Microsoft.Dynamics.CRM.Merge", "{}"},
+		{"lookup", "POST", campaigns, `{"ownerid@odata.bind":"/systemusers(1)"}`},
+	} {
+		o.unknown(c.name, c.method, c.path, c.body)
+	}
+}
+
+func TestWhatDoesNotExistIsNotFound(t *testing.T) {
+	o := start(t, Config{})
+	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "accounts", "")
+	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "apex_campaignmetric", "") // the logical name is no entity set
+	o.refuse(http.StatusNotFound, "0x8006088a", "GET", rowAt(1)+"/apex_nothing", "")
+	o.refuse(http.StatusMethodNotAllowed, "0x0", "PATCH", campaigns, "{}")
+	o.refuse(http.StatusMethodNotAllowed, "0x0", "POST", rowAt(1), "{}")
+	empty := start(t, Config{Empty: true})
+	empty.refuse(http.StatusNotFound, "0x8006088a", "GET", campaigns, "")
+	if rows := empty.Rows(campaigns); rows != nil {
+		t.Errorf("rows %v", rows)
+	}
+}
+
+func TestTargetsCountRowsThatWereAskedToBeWritten(t *testing.T) {
+	o := start(t, Config{})
+	o.mustDo(http.StatusNoContent, "POST", campaigns, `{"apex_name":"a"}`)
+	o.mustDo(http.StatusNoContent, "PATCH", rowAt(1), `{}`)
+	o.mustDo(http.StatusBadRequest, "PATCH", rowAt(1), `{"apex_nothing":1}`)
+	o.mustDo(http.StatusNoContent, "DELETE", rowAt(1), "")
+	o.mustDo(http.StatusBadRequest, "POST", bulkOf("UpsertMultiple"), `{"Targets":[`+target1(`"apex_name":"x"`)+`,{}]}`)
+	o.mustDo(http.StatusOK, "GET", campaigns, "")
+	if n := o.Stats().Targets; n != 6 {
+		t.Errorf("%d targets, want 6", n)
+	}
+}
+
+func TestRequestsTakeAtLeastTheLatency(t *testing.T) {
+	o := start(t, Config{Latency: time.Millisecond})
+	o.mustDo(http.StatusOK, http.MethodGet, "WhoAmI", "")
+}
+
+func TestAFaultThatMakesNoSenseIsTheProgrammersMistake(t *testing.T) {
+	o := start(t, Config{})
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	o.Inject(Fault{Kind: "rain"})
+}
+
+func TestRowsAreDeletedByTheControlEndpoint(t *testing.T) {
+	o := start(t, Config{})
+	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{}`)
+	o.mustDo(http.StatusNoContent, http.MethodDelete, strings.Replace(o.url, "/api/data/v9.2/", "/emulator/rows", 1), "")
+	if rows := o.Rows(campaigns); len(rows) != 0 || rows == nil {
+		t.Errorf("rows %v", rows)
+	}
 }

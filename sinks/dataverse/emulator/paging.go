@@ -4,7 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -41,16 +41,13 @@ type (
 func (l *listing) nextLink(last *row) string {
 	page := max(l.from.page, 1)
 	inner := innerCookie{Page: page}
-	for _, t := range append(l.order, term{column: l.table.id()}) {
+	for _, t := range l.terms() {
 		v := t.column.of(last)
 		cell := cookieCell{XMLName: xml.Name{Local: t.column.LogicalName}}
-		switch {
-		case v == null:
+		if v == null {
 			cell.LastNull = "1"
-		case t.column.isText():
-			cell.Last = v.text()
-		default:
-			cell.Last = strings.Trim(string(t.column.appendJSON(nil, v)), `"`)
+		} else {
+			cell.Last = t.column.plain(v)
 		}
 		inner.Columns = append(inner.Columns, cell)
 	}
@@ -84,38 +81,42 @@ func (l *listing) readCookie(text string) (cookie, *apiError) {
 		return cookie{}, bad
 	}
 	var inner innerCookie
-	if err := xml.Unmarshal([]byte(innerText), &inner); err != nil || len(inner.Columns) != len(l.order)+1 {
+	if err := xml.Unmarshal([]byte(innerText), &inner); err != nil {
 		return cookie{}, bad
 	}
-	last, ok := l.table.probe(inner.Columns)
+	last, ok := l.probe(inner.Columns)
 	if !ok {
 		return cookie{}, bad
 	}
 	return cookie{page: outer.Page, last: last}, nil
 }
 
+// terms are what the page is sorted by, to the last.
+func (l *listing) terms() ordering { return append(slices.Clone(l.order), term{column: l.table.id()}) }
+
 // probe is a row with the values of a cookie and no others. It stands in the order where the row stood.
-func (t *table) probe(cells []cookieCell) (*row, bool) {
+func (l *listing) probe(cells []cookieCell) (*row, bool) {
+	terms := l.terms()
+	if len(cells) != len(terms) {
+		return nil, false
+	}
 	r := &row{}
-	values := r.values(t.cells())
-	for _, cell := range cells {
-		c := t.column(cell.XMLName.Local)
-		if c == nil {
-			return nil, false
-		}
+	values := r.values(l.table.cells())
+	for i, t := range terms {
 		v, ok := null, true
-		if cell.LastNull == "" {
-			v, ok = c.parse(cell.Last)
+		if cells[i].LastNull == "" {
+			v, ok = t.column.parse(cells[i].Last)
 		}
-		switch {
-		case !ok:
+		if !ok || cells[i].XMLName.Local != t.column.LogicalName {
 			return nil, false
-		case c.Position == byID:
-			r.id, ok = parseID(cell.Last)
-		case c.Position == byVersion:
-			r.version, _ = strconv.ParseInt(cell.Last, 10, 64)
+		}
+		switch t.column.Position {
+		case byID:
+			r.id, ok = v.id()
+		case byVersion:
+			r.version, ok = v.int(), v[0] == tagInt
 		default:
-			values[c.Position] = v
+			values[t.column.Position] = v
 		}
 		if !ok {
 			return nil, false

@@ -109,6 +109,12 @@ func (v value) int() int64 {
 	return n
 }
 
+// id is an id; false for other values.
+func (v value) id() (uuid.UUID, bool) {
+	id, err := uuid.FromBytes([]byte(v[1:]))
+	return id, err == nil && v[0] == tagID
+}
+
 // decimal is a number, whole or not.
 func (v value) decimal() decimal {
 	whole, n := varint(string(v[1:]))
@@ -175,11 +181,20 @@ func (c *column) appendJSON(b []byte, v value) []byte {
 		}
 		return time.Unix(v.int(), 0).UTC().AppendFormat(b, layout)
 	case tagID:
-		return append(append(append(b, '"'), uuid.UUID([]byte(v[1:])).String()...), '"')
+		id, _ := v.id()
+		return append(append(append(b, '"'), id.String()...), '"')
 	case tagBool:
 		return strconv.AppendBool(b, v[1] == 1)
 	}
 	return append(b, "null"...)
+}
+
+// plain is a value of the column as text, without quotes.
+func (c *column) plain(v value) string {
+	if c.isText() {
+		return v.text()
+	}
+	return strings.Trim(string(c.appendJSON(nil, v)), `"`)
 }
 
 // decimalDigits is the finest that a column can be.
