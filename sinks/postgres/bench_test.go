@@ -8,35 +8,41 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// BenchmarkCommit commits batches to a server that syncs its writes. The fold is not part of it.
+// BenchmarkCommit commits batches to a server that syncs its writes, with and without marks. The fold is not part of it.
 func BenchmarkCommit(b *testing.B) {
 	server := sinktest.StartPostgres(b)
 	for _, mode := range []mode{cacheStatement, cacheDescribe, exec, simpleProtocol} {
 		for _, size := range []struct{ runs, executions int }{{1000, 10_000}, {1, 1}} {
-			b.Run(fmt.Sprintf("%s/%dx%d", mode.name, size.runs, size.executions/size.runs), func(b *testing.B) {
-				url := server.CreateDatabase(b)
-				if err := Migrate(b.Context(), url); err != nil {
-					b.Fatal(err)
-				}
-				store, err := Open(b.Context(), Config{URL: url + mode.setting})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer store.Close()
-				w := sinktest.NewWriter(b, store, "RUN_EVENTS")
-				b.ReportAllocs()
-				for round := 0; b.Loop(); round++ {
-					b.StopTimer()
-					batch := w.Fold(newRuns(round, size.runs, size.executions)...)
-					b.StartTimer()
-					if err := w.Commit(b.Context(), batch); err != nil {
+			for marks, suffix := range map[bool]string{false: "", true: "/marks"} {
+				b.Run(fmt.Sprintf("%s/%dx%d%s", mode.name, size.runs, size.executions/size.runs, suffix), func(b *testing.B) {
+					url := server.CreateDatabase(b)
+					if err := Migrate(b.Context(), url); err != nil {
 						b.Fatal(err)
 					}
-				}
-				b.ReportMetric(float64(b.N*size.executions)/b.Elapsed().Seconds(), "executions/s")
-			})
+					store, err := Open(b.Context(), Config{URL: url + mode.setting, Marks: marks})
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer store.Close()
+					commitRounds(b, store, size.runs, size.executions)
+				})
+			}
 		}
 	}
+}
+
+func commitRounds(b *testing.B, store *Store, runs, executions int) {
+	w := sinktest.NewWriter(b, store, "RUN_EVENTS")
+	b.ReportAllocs()
+	for round := 0; b.Loop(); round++ {
+		b.StopTimer()
+		batch := w.Fold(newRuns(round, runs, executions)...)
+		b.StartTimer()
+		if err := w.Commit(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*executions)/b.Elapsed().Seconds(), "executions/s")
 }
 
 // newRuns makes executions of runs that no other round has, as they would arrive: interleaved, with ids as UUIDs.

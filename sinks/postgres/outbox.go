@@ -37,7 +37,7 @@ WITH locked AS (
 )
 UPDATE dataverse_outbox o SET pending = true, due_at = $1::timestamptz, claimed_by = NULL, claimed_version = NULL, again = false,
 	doubt_until = greatest(o.doubt_until, $3::timestamptz)
-FROM locked WHERE o.run_key = locked.run_key`
+WHERE o.run_key = ANY (ARRAY(SELECT run_key FROM locked))`
 
 // Adopt makes what other owners claimed due at once, and in doubt until doubtUntil.
 func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {

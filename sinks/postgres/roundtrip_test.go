@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -59,16 +62,27 @@ func counted(t *testing.T, url string, c Config) (*Store, *turns) {
 }
 
 func TestCommitIsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	countRoundTrips(t, commitsInOneRoundTrip)
+}
+
+func TestClaimAndSettleAreOneRoundTripEach(t *testing.T) {
+	t.Parallel()
+	countRoundTrips(t, dispatchesInOneRoundTrip)
+}
+
+// countRoundTrips runs a test in every way in which the driver can talk to the server.
+func countRoundTrips(t *testing.T, test func(t *testing.T, url string)) {
 	for _, mode := range []mode{cacheStatement, cacheDescribe, exec, simpleProtocol} {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
-			commitsInOneRoundTrip(t, migrated(t)+mode.setting)
+			test(t, migrated(t)+mode.setting)
 		})
 	}
 	t.Run("ThroughPgBouncer", func(t *testing.T) {
 		t.Parallel()
 		bouncer := sinktest.StartPgBouncer(t, sinktest.SharedPostgres(t))
-		commitsInOneRoundTrip(t, bouncer.Route(t, migrated(t))+cacheDescribe.setting)
+		test(t, bouncer.Route(t, migrated(t))+cacheDescribe.setting)
 	})
 }
 
@@ -85,6 +99,44 @@ func commitsInOneRoundTrip(t *testing.T, url string) {
 		if i > 0 && took != 1 { // the first one connects and prepares
 			t.Errorf("commit %d of %d events took %d round trips, not 1", i, size, took)
 		}
+	}
+}
+
+// dispatchesInOneRoundTrip claims and settles many runs, few and none, after a first time that prepares each statement.
+func dispatchesInOneRoundTrip(t *testing.T, url string) {
+	t.Helper()
+	store, turns := counted(t, url, Config{Marks: true})
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	if err := w.Write(t.Context(), everything(0, 100)...); err != nil {
+		t.Fatal(err)
+	}
+	count := func(what string, i int, call func() error) {
+		t.Helper()
+		before := turns.n.Load()
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		if took := turns.n.Load() - before; i > 0 && took != 1 {
+			t.Errorf("%s %d took %d round trips, not 1", what, i, took)
+		}
+	}
+	claim := sinks.Claim{Owner: uuid.New(), Now: w.At, NotBefore: w.At}
+	for i, limit := range []int{2, 60, 1, 100, 100} {
+		settlement := sinks.Settlement{Owner: claim.Owner, Now: w.At, RetryParked: w.At, Targets: int64(limit)}
+		claim.Limit = limit
+		count("claim", i, func() error {
+			claimed, err := store.Claim(t.Context(), claim)
+			for j := range claimed.Copies {
+				m := &claimed.Copies[j].Metrics
+				settlement.Outcomes = append(settlement.Outcomes,
+					sinks.Outcome{RunKey: m.RunKey, Version: m.Version, Verdict: sinks.Verdict(j % 2 * 2), Reason: "refused"})
+			}
+			return err
+		})
+		count("settlement", i, func() error {
+			_, err := store.Settle(t.Context(), settlement)
+			return err
+		})
 	}
 }
 
