@@ -68,18 +68,9 @@ func newTokens(c credentials, now func() time.Time, log *slog.Logger) *tokens {
 	return &tokens{credentials: c, now: now, log: log}
 }
 
-// get returns a token to use now.
-func (t *tokens) get(ctx context.Context) (string, error) {
-	t.mu.Lock()
-	if current := t.current; t.now().Before(current.renew) {
-		t.mu.Unlock()
-		return current.text, nil
-	}
-	return t.await(ctx, t.join())
-}
-
-// replace returns another token than the one that was not accepted. Whoever comes second finds that done.
-func (t *tokens) replace(ctx context.Context, rejected string) (string, error) {
+// get returns a token to use now: another one than the one that was not accepted, if there was one. Of several who come
+// with the same, the first has it replaced, and the others find that done.
+func (t *tokens) get(ctx context.Context, rejected string) (string, error) {
 	t.mu.Lock()
 	if t.current.text == rejected {
 		t.current = token{}
@@ -202,8 +193,8 @@ func tokenRefused(err error, now time.Time) *Error {
 		e.meaning = sinks.ErrUnavailable
 		return e
 	}
-	e.Hint = "the authority refuses to issue a token: check DATAVERSE_AUTHORITY, DATAVERSE_TENANT_ID, DATAVERSE_CLIENT_ID and " +
-		"DATAVERSE_CLIENT_SECRET"
+	e.Hint = "the authority refuses to issue a token: check DATAVERSE_AUTHORITY, DATAVERSE_TENANT_ID, " +
+		"DATAVERSE_CLIENT_ID and DATAVERSE_CLIENT_SECRET"
 	if len(body.Codes) > 0 {
 		e.Code = fmt.Sprintf("AADSTS%d", body.Codes[0])
 		if known := tokenHints[body.Codes[0]]; known != "" {
@@ -215,11 +206,11 @@ func tokenRefused(err error, now time.Time) *Error {
 
 // tokenHints say which part of the configuration the authority's error is about.
 var tokenHints = map[int]string{
-	7000215: "the client secret is wrong: DATAVERSE_CLIENT_SECRET must be the secret's value (not its id) of the app registration",
+	7000215: "the client secret is wrong: DATAVERSE_CLIENT_SECRET must be a secret's value, not its id",
 	7000222: "the client secret has expired: add a new one to the app registration and set DATAVERSE_CLIENT_SECRET",
 	7000216: "the client secret is missing: set DATAVERSE_CLIENT_SECRET",
-	700016:  "the client id is unknown in this tenant: DATAVERSE_CLIENT_ID must be the app registration's application id, in the tenant DATAVERSE_TENANT_ID",
-	7000229: "the client id has no service principal in this tenant: an administrator must consent to the app registration",
+	700016:  "the client id is unknown in this tenant: correct DATAVERSE_CLIENT_ID or DATAVERSE_TENANT_ID",
+	7000229: "the client id has no service principal in this tenant: an administrator must consent to the app",
 	7000112: "the client id is of a disabled app registration: enable it, or set another DATAVERSE_CLIENT_ID",
 	90002:   "the tenant does not exist: DATAVERSE_TENANT_ID must be the directory's id or a domain of it",
 	900023:  "the tenant is neither an id nor a domain: correct DATAVERSE_TENANT_ID",

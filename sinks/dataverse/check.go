@@ -93,8 +93,9 @@ func (c *Column) compareTime(have *Column) []Finding {
 	case have.Format == "DateOnly":
 		return []Finding{{Column: c.Name, Problem: "shows dates without their time", Fix: "set the column's format to date and time"}}
 	case have.Behavior != c.Behavior:
-		return []Finding{{Column: c.Name, Problem: "is shown in the time zone of each user, not in UTC: only the display differs",
-			Fix: "set the column's time zone adjustment to time zone independent, or leave it"}}
+		return []Finding{{Column: c.Name,
+			Problem: "is shown in the time zone of each user, not in UTC: only the display differs",
+			Fix:     "set the column's time zone adjustment to time zone independent, or leave it"}}
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func (k *Key) check() []Finding {
 		}
 	}
 	return []Finding{{
-		Problem: fmt.Sprintf("alternate key %s: runs of which somebody made a row by hand, under another id, are parked", k.SchemaName),
+		Problem: "alternate key " + k.SchemaName + ": runs of which somebody made a row by hand, under another id, are parked",
 		Fix:     "if there are such rows, runmetrics dataverse reconcile --adopt takes over their ids",
 	}}
 }

@@ -34,7 +34,8 @@ func TestCheckSaysWhatADifferenceCosts(t *testing.T) {
 		{"costusd", func(c *Column) { c.Type = "Double" }, "is of type Double, not Decimal", true},
 		{"costusd", func(c *Column) { c.ReadOnly = true }, "cannot be written", true},
 		{"costusd", func(c *Column) { c.Precision = 2 }, "keeps 2 digits after the point, not 5: values are rounded to them", false},
-		{"costusd", func(c *Column) { c.Max = "1000.00" }, "takes at most 1000.00, not 99999.99999: rows with greater values are parked", false},
+		{"costusd", func(c *Column) { c.Max = "1000.00" },
+			"takes at most 1000.00, not 99999.99999: rows with greater values are parked", false},
 		{"costusd", func(c *Column) { c.Min = "0.01" }, "takes no less than 0.01, not 0", false},
 		{"tokensin", func(c *Column) { c.Max = "100000" }, "takes at most 100000, not 2147483647", false},
 		{"campaignid", func(c *Column) { c.MaxLength = 50 }, "holds 50 characters, not 64: rows with longer values are parked", false},
@@ -86,7 +87,8 @@ func TestCheckKnowsWhichRowsAnAlternateKeyKeepsOut(t *testing.T) {
 		if test.want == "" && findings == nil {
 			continue
 		}
-		if len(findings) != 1 || !strings.Contains(findings[0].Problem+findings[0].Fix, test.want) || findings[0].Fatal || test.want == "" {
+		if len(findings) != 1 || findings[0].Fatal || test.want == "" ||
+			!strings.Contains(findings[0].Problem+findings[0].Fix, test.want) {
 			t.Errorf("%v: %v", test.key, findings)
 		}
 	}

@@ -180,7 +180,7 @@ func (c *Client) url(path string) string { return c.organization.String() + apiP
 
 // do sends a request. A token that is not accepted is replaced once: it may have been revoked before its time.
 func (c *Client) do(ctx context.Context, r request) (*response, error) {
-	token, err := c.tokens.get(ctx)
+	token, err := c.tokens.get(ctx, "")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
@@ -189,8 +189,8 @@ func (c *Client) do(ctx context.Context, r request) (*response, error) {
 	if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized {
 		return answer, err
 	}
-	c.log.Warn("Dataverse did not accept the token; asking for another", "op", r.op, "code", refusal.Code, "request_id", refusal.RequestID)
-	if token, err = c.tokens.replace(ctx, token); err != nil {
+	c.log.Warn("Dataverse did not accept the token; asking for another", "error", refusal)
+	if token, err = c.tokens.get(ctx, token); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
 	return c.try(ctx, r, token)

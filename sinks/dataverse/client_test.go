@@ -21,8 +21,8 @@ import (
 func TestNewNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	_, err := dataverse.New(dataverse.Config{Authority: "http://login.example.com"})
-	for _, want := range []string{"URL is missing", "Authority must begin with https://", "TenantID is missing", "ClientID is missing",
-		"ClientSecret is missing"} {
+	for _, want := range []string{"URL is missing", "Authority must begin with https://", "TenantID is missing",
+		"ClientID is missing", "ClientSecret is missing"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want: %s", err, want)
 		}
@@ -47,7 +47,8 @@ func TestURLsAreSafe(t *testing.T) {
 		"https://":                              false,
 		"https://\x00":                          false,
 	} {
-		_, err := dataverse.New(dataverse.Config{URL: url, TenantID: "t", ClientID: "c", ClientSecret: func() string { return secret }})
+		_, err := dataverse.New(dataverse.Config{URL: url, TenantID: "t", ClientID: "c",
+			ClientSecret: func() string { return secret }})
 		if (err == nil) != good {
 			t.Errorf("%q: %v", url, err)
 		}
@@ -193,7 +194,8 @@ func TestASilentServerIsAmbiguousAndTimedOut(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	err := client.Upsert(ctx, "things", uuid.New(), dataverse.Row{"a": "b"})
-	if !errors.Is(err, sinks.ErrUnavailable) || !dataverse.Ambiguous(err) || !dataverse.TimedOut(err) || !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, sinks.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) ||
+		!dataverse.Ambiguous(err) || !dataverse.TimedOut(err) {
 		t.Errorf("%v; ambiguous %t, timed out %t", err, dataverse.Ambiguous(err), dataverse.TimedOut(err))
 	}
 }
@@ -257,7 +259,8 @@ func TestACertificateThatIsNotTrustedIsForAPerson(t *testing.T) {
 	t.Cleanup(tls.Close)
 	client := s.client(func(c *dataverse.Config) { c.URL = tls.URL })
 	err := ask(t.Context(), client)
-	if !errors.Is(err, sinks.ErrBlocked) || !strings.Contains(err.Error(), "certificate is not trusted") || dataverse.Ambiguous(err) {
+	if !errors.Is(err, sinks.ErrBlocked) || dataverse.Ambiguous(err) ||
+		!strings.Contains(err.Error(), "certificate is not trusted") {
 		t.Error(err)
 	}
 }

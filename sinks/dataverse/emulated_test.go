@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http/httptest"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -227,8 +226,10 @@ func TestOneBadRowRefusesTheWholeBulkWrite(t *testing.T) {
 	client, e := organization(t, emulator.Config{})
 	table := campaignTable(t, client)
 	rows := rowsOf(t, table, 3)
-	for column, value := range map[string]any{"apex_phase": strings.Repeat("x", 17), "apex_tokensin": int64(1) << 31,
-		"apex_costusd": json.Number("100000"), "apex_unknown": "x", "apex_createdat": "yesterday"} {
+	for column, value := range map[string]any{
+		"apex_phase": strings.Repeat("x", 17), "apex_tokensin": int64(1) << 31, "apex_costusd": json.Number("100000"),
+		"apex_unknown": "x", "apex_createdat": "yesterday",
+	} {
 		spoilt := slices.Clone(rows)
 		spoilt[1] = maps.Clone(rows[1])
 		spoilt[1][column] = value
@@ -256,12 +257,13 @@ func TestQueriesSelectFilterAndOrder(t *testing.T) {
 		q    dataverse.Query
 		want []string // run ids, shortened to their number
 	}{
-		"all in pages":  {dataverse.Query{PageSize: 10, OrderBy: "apex_runid", Filter: "apex_tokensout ge 5"}, numbers(5, 25)},
-		"backwards":     {dataverse.Query{OrderBy: "apex_createdat desc", Top: 2}, []string{"0024", "0023"}},
-		"top in pages":  {dataverse.Query{OrderBy: "apex_runid", Top: 7, PageSize: 3}, numbers(0, 7)},
-		"odd text":      {dataverse.Query{Filter: "apex_campaignid eq " + dataverse.Quote("O'Neil & söhne +1%")}, []string{"0003"}},
-		"time and text": {dataverse.Query{Filter: "apex_createdat lt 2026-03-01T12:00:02Z and apex_phase eq '2-3'", OrderBy: "apex_runid"}, numbers(0, 2)},
-		"nothing":       {dataverse.Query{Filter: "apex_phase eq 'x'"}, nil},
+		"all in pages": {dataverse.Query{PageSize: 10, OrderBy: "apex_runid", Filter: "apex_tokensout ge 5"}, numbers(5, 25)},
+		"backwards":    {dataverse.Query{OrderBy: "apex_createdat desc", Top: 2}, []string{"0024", "0023"}},
+		"top in pages": {dataverse.Query{OrderBy: "apex_runid", Top: 7, PageSize: 3}, numbers(0, 7)},
+		"odd text":     {dataverse.Query{Filter: "apex_campaignid eq " + dataverse.Quote("O'Neil & söhne +1%")}, []string{"0003"}},
+		"time and text": {dataverse.Query{Filter: "apex_createdat lt 2026-03-01T12:00:02Z and apex_phase eq '2-3'",
+			OrderBy: "apex_runid"}, numbers(0, 2)},
+		"nothing": {dataverse.Query{Filter: "apex_phase eq 'x'"}, nil},
 	} {
 		test.q.Select = []string{"apex_runid"}
 		var got []string
@@ -321,8 +323,10 @@ func TestFaultsOfTheServiceAreToldApart(t *testing.T) {
 		fault emulator.Fault
 		want  verdict
 	}{
-		"throttled":    {emulator.Fault{Kind: "throttle", RetryAfter: 3 * time.Second}, verdict{Unavailable: true, Throttled: true, Wait: 3 * time.Second}},
-		"maintenance":  {emulator.Fault{Kind: "error", Status: 503, RetryAfter: time.Minute}, verdict{Unavailable: true, Throttled: true, Wait: time.Minute}},
+		"throttled": {emulator.Fault{Kind: "throttle", RetryAfter: 3 * time.Second},
+			verdict{Unavailable: true, Throttled: true, Wait: 3 * time.Second}},
+		"maintenance": {emulator.Fault{Kind: "error", Status: 503, RetryAfter: time.Minute},
+			verdict{Unavailable: true, Throttled: true, Wait: time.Minute}},
 		"unavailable":  {emulator.Fault{Kind: "error", Status: 503}, verdict{Unavailable: true}},
 		"error":        {emulator.Fault{Kind: "error", Status: 500}, verdict{Unavailable: true}},
 		"gateway":      {emulator.Fault{Kind: "error", Status: 502}, verdict{Unavailable: true, Ambiguous: true}},
@@ -334,9 +338,10 @@ func TestFaultsOfTheServiceAreToldApart(t *testing.T) {
 		test.fault.Times = 1
 		e.Inject(test.fault)
 		_, err := client.UpsertMultiple(t.Context(), table, rows)
-		got := verdict{Unavailable: errors.Is(err, sinks.ErrUnavailable), Ambiguous: dataverse.Ambiguous(err), TimedOut: dataverse.TimedOut(err)}
+		got := verdict{Unavailable: errors.Is(err, sinks.ErrUnavailable), Ambiguous: dataverse.Ambiguous(err),
+			TimedOut: dataverse.TimedOut(err)}
 		got.Wait, got.Throttled = dataverse.Throttled(err)
-		if !reflect.DeepEqual(got, test.want) || (err == nil) != (name == "bad token") {
+		if got != test.want || (err == nil) != (name == "bad token") {
 			t.Errorf("%s: %+v, want %+v (%v)", name, got, test.want, err)
 		}
 	}

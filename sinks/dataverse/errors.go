@@ -118,7 +118,8 @@ func unanswered(err error, mayHaveArrived bool) *Error {
 	e := &Error{Message: clean(err.Error()), meaning: sinks.ErrUnavailable, detail: err, lost: mayHaveArrived}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		e.meaning, e.Hint = sinks.ErrBlocked, "the server's certificate is not trusted: is the URL right, and the proxy's certificate installed?"
+		e.meaning = sinks.ErrBlocked
+		e.Hint = "the server's certificate is not trusted: is the URL right, and the proxy's certificate installed?"
 	}
 	return e
 }
@@ -148,6 +149,9 @@ func refused(answer *http.Response, body []byte, now time.Time) *Error {
 
 // withhold takes a secret out of what a service said, in case that it, or something on the way to it, quotes requests.
 func (e *Error) withhold(secret string) {
+	if secret == "" {
+		return
+	}
 	without := strings.NewReplacer(secret, "(not shown)", url.QueryEscape(secret), "(not shown)")
 	for _, text := range []*string{&e.Code, &e.Message, &e.RequestID} {
 		*text = without.Replace(*text)
@@ -220,14 +224,8 @@ func parseFault(body []byte) (code, message string) {
 		} `json:"error"`
 		Message string `json:"Message"`
 	}
-	if err := json.Unmarshal(body, &fault); err != nil && fault.Error.Message == "" {
-		return "", ""
-	}
-	message = fault.Error.Message
-	if message == "" {
-		message = fault.Message
-	}
-	return strings.ToLower(clean(fault.Error.Code)), clean(message)
+	_ = json.Unmarshal(body, &fault) // what cannot be read stays empty
+	return strings.ToLower(clean(fault.Error.Code)), clean(cmp.Or(fault.Error.Message, fault.Message))
 }
 
 // clean makes foreign text fit for a log, a terminal and a database: valid, on one line, not endless.

@@ -218,27 +218,31 @@ func TestRoundingIsToTheNearestAndToEven(t *testing.T) {
 func TestWhatDoesNotFitIsAMisfitAndNeverCut(t *testing.T) {
 	t.Parallel()
 	big32 := int64(1) << 31
+	longPhase, longRun := strings.Repeat("p", 17), strings.Repeat("🚀", 33)
 	for _, test := range []struct {
-		column string
 		change func(*aggregate.Metrics)
 		misfit Misfit
 	}{
-		{"tokensin", func(m *aggregate.Metrics) { m.TokensIn = big32 }, Misfit{"apex_tokensin", "2147483648", "at most 2147483647"}},
-		{"tokensout", func(m *aggregate.Metrics) { m.TokensOut = 1 << 62 }, Misfit{"apex_tokensout", "4611686018427387904", "at most 2147483647"}},
-		{"latencyp95ms", func(m *aggregate.Metrics) { m.LatencyP95Ms = &big32 }, Misfit{"apex_latencyp95ms", "2147483648", "at most 2147483647"}},
-		{"costusd", func(m *aggregate.Metrics) { m.CostUSD = money(t, "100000") }, Misfit{"apex_costusd", "100000", "at most 99999.99999"}},
-		{"costusd", func(m *aggregate.Metrics) { m.CostUSD = money(t, "99999.999995") }, Misfit{"apex_costusd", "100000", "at most 99999.99999"}},
-		{"costusd", func(m *aggregate.Metrics) { m.CostUSD = money(t, "340282366920938463463374607431.768211455") },
+		{func(m *aggregate.Metrics) { m.TokensIn = big32 }, Misfit{"apex_tokensin", "2147483648", "at most 2147483647"}},
+		{func(m *aggregate.Metrics) { m.TokensOut = 1 << 62 },
+			Misfit{"apex_tokensout", "4611686018427387904", "at most 2147483647"}},
+		{func(m *aggregate.Metrics) { m.LatencyP95Ms = &big32 },
+			Misfit{"apex_latencyp95ms", "2147483648", "at most 2147483647"}},
+		{func(m *aggregate.Metrics) { m.CostUSD = money(t, "100000") },
+			Misfit{"apex_costusd", "100000", "at most 99999.99999"}},
+		{func(m *aggregate.Metrics) { m.CostUSD = money(t, "99999.999995") },
+			Misfit{"apex_costusd", "100000", "at most 99999.99999"}},
+		{func(m *aggregate.Metrics) { m.CostUSD = money(t, "340282366920938463463374607431.768211455") },
 			Misfit{"apex_costusd", "340282366920938463463374607431.76821", "at most 99999.99999"}},
-		{"phase", func(m *aggregate.Metrics) { m.Phase = strings.Repeat("p", 17) }, Misfit{"apex_phase", strings.Repeat("p", 17), "at most 16 characters"}},
-		{"runid", func(m *aggregate.Metrics) { m.RunID = strings.Repeat("🚀", 33) }, Misfit{"apex_runid", strings.Repeat("🚀", 33), "at most 64 characters"}},
+		{func(m *aggregate.Metrics) { m.Phase = longPhase }, Misfit{"apex_phase", longPhase, "at most 16 characters"}},
+		{func(m *aggregate.Metrics) { m.RunID = longRun }, Misfit{"apex_runid", longRun, "at most 64 characters"}},
 	} {
 		m := typical(t)
 		test.change(m)
 		_, err := wantedTable(60).Row(m, m.RunKey)
 		var misfit *Misfit
 		if !errors.As(err, &misfit) || *misfit != test.misfit || !errors.Is(err, sinks.ErrRefused) {
-			t.Errorf("%s: %v, want %v", test.column, err, &test.misfit)
+			t.Errorf("%v, want %v", err, &test.misfit)
 			continue
 		}
 		if !strings.Contains(err.Error(), test.misfit.Column) || !strings.Contains(err.Error(), test.misfit.Limit) {
@@ -308,20 +312,24 @@ func TestSameFindsWhatDiffersAtTheTablesPrecision(t *testing.T) {
 		change func(Row)
 		want   []Difference
 	}{
-		"nothing":        {func(Row) {}, nil},
-		"zeros":          {func(r Row) { r["apex_costusd"] = json.Number("0.0591300000") }, nil},
-		"exponent":       {func(r Row) { r["apex_costusd"] = json.Number("5.913e-2") }, nil},
-		"same instant":   {func(r Row) { r["apex_createdat"] = "2026-03-01T13:34:56+01:00" }, nil},
-		"title":          {func(r Row) { r["apex_name"] = "by hand" }, nil},
-		"other column":   {func(r Row) { r["@odata.etag"] = `W/"1"` }, nil},
-		"cost":           {func(r Row) { r["apex_costusd"] = json.Number("0.05914") }, []Difference{{"apex_costusd", "0.05913", "0.05914"}}},
-		"null":           {func(r Row) { r["apex_latencyavgms"] = nil }, []Difference{{"apex_latencyavgms", "38000", "null"}}},
-		"text":           {func(r Row) { r["apex_phase"] = "2-4" }, []Difference{{"apex_phase", "2-3", "2-4"}}},
-		"case":           {func(r Row) { r["apex_runid"] = "API-RUN-001" }, []Difference{{"apex_runid", "api-run-001", "API-RUN-001"}}},
-		"time":           {func(r Row) { r["apex_createdat"] = "2026-03-01T12:34:57Z" }, []Difference{{"apex_createdat", "2026-03-01T12:34:56Z", "2026-03-01T12:34:57Z"}}},
-		"missing":        {func(r Row) { delete(r, "apex_tokensin") }, []Difference{{"apex_tokensin", "1000", "null"}}},
-		"another type":   {func(r Row) { r["apex_tokensin"] = "1000" }, []Difference{{"apex_tokensin", "1000", "1000"}}},
-		"absurd numbers": {func(r Row) { r["apex_tokensin"] = json.Number("1e999999999") }, []Difference{{"apex_tokensin", "1000", "1e999999999"}}},
+		"nothing":      {func(Row) {}, nil},
+		"zeros":        {func(r Row) { r["apex_costusd"] = json.Number("0.0591300000") }, nil},
+		"exponent":     {func(r Row) { r["apex_costusd"] = json.Number("5.913e-2") }, nil},
+		"same instant": {func(r Row) { r["apex_createdat"] = "2026-03-01T13:34:56+01:00" }, nil},
+		"title":        {func(r Row) { r["apex_name"] = "by hand" }, nil},
+		"other column": {func(r Row) { r["@odata.etag"] = `W/"1"` }, nil},
+		"cost": {func(r Row) { r["apex_costusd"] = json.Number("0.05914") },
+			[]Difference{{"apex_costusd", "0.05913", "0.05914"}}},
+		"null": {func(r Row) { r["apex_latencyavgms"] = nil }, []Difference{{"apex_latencyavgms", "38000", "null"}}},
+		"text": {func(r Row) { r["apex_phase"] = "2-4" }, []Difference{{"apex_phase", "2-3", "2-4"}}},
+		"case": {func(r Row) { r["apex_runid"] = "API-RUN-001" },
+			[]Difference{{"apex_runid", "api-run-001", "API-RUN-001"}}},
+		"time": {func(r Row) { r["apex_createdat"] = "2026-03-01T12:34:57Z" },
+			[]Difference{{"apex_createdat", "2026-03-01T12:34:56Z", "2026-03-01T12:34:57Z"}}},
+		"missing":      {func(r Row) { delete(r, "apex_tokensin") }, []Difference{{"apex_tokensin", "1000", "null"}}},
+		"another type": {func(r Row) { r["apex_tokensin"] = "1000" }, []Difference{{"apex_tokensin", "1000", "1000"}}},
+		"absurd numbers": {func(r Row) { r["apex_tokensin"] = json.Number("1e999999999") },
+			[]Difference{{"apex_tokensin", "1000", "1e999999999"}}},
 	} {
 		row := asStored()
 		test.change(row)

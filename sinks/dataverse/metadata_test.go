@@ -29,12 +29,14 @@ func definitions(t *testing.T) http.HandlerFunc {
 				body = `{"value":[]}`
 				break
 			}
-			body = `{"value":[{"LogicalName":"apex_campaignmetric","SchemaName":"apex_CampaignMetric","EntitySetName":"apex_campaignmetrics",` +
-				`"PrimaryIdAttribute":"apex_campaignmetricid","PrimaryNameAttribute":"apex_name","MetadataId":"` + rowID.String() + `"}]}`
+			body = `{"value":[{"LogicalName":"apex_campaignmetric","SchemaName":"apex_CampaignMetric",` +
+				`"EntitySetName":"apex_campaignmetrics","PrimaryIdAttribute":"apex_campaignmetricid",` +
+				`"PrimaryNameAttribute":"apex_name","MetadataId":"` + rowID.String() + `"}]}`
 		case "EntityDefinitions(LogicalName='apex_campaignmetric')/Attributes":
 			body = string(attributes)
 		case "EntityDefinitions(LogicalName='apex_campaignmetric')/Keys":
-			body = `{"value":[{"SchemaName":"apex_RunKey","LogicalName":"apex_runkey","KeyAttributes":["apex_runid","apex_phase"],"EntityKeyIndexStatus":"Active"}]}`
+			body = `{"value":[{"SchemaName":"apex_RunKey","LogicalName":"apex_runkey",` +
+				`"KeyAttributes":["apex_runid","apex_phase"],"EntityKeyIndexStatus":"Active"}]}`
 		default:
 			t.Errorf("asked for %s", r.URL)
 		}
@@ -54,8 +56,9 @@ func TestATablesDefinitionIsRead(t *testing.T) {
 		PrimaryID: "apex_campaignmetricid", PrimaryName: "apex_name",
 		Keys: []dataverse.Key{{SchemaName: "apex_RunKey", Columns: []string{"apex_runid", "apex_phase"}, Status: "Active"}},
 		Columns: map[string]dataverse.Column{
-			"apex_campaignmetricid": {Name: "apex_campaignmetricid", SchemaName: "apex_CampaignMetricId", Type: "Uniqueidentifier", ReadOnly: true},
-			"apex_name":             {Name: "apex_name", SchemaName: "apex_Name", Type: dataverse.Text, MaxLength: 850, Format: "Text"},
+			"apex_campaignmetricid": {Name: "apex_campaignmetricid", SchemaName: "apex_CampaignMetricId",
+				Type: "Uniqueidentifier", ReadOnly: true},
+			"apex_name": {Name: "apex_name", SchemaName: "apex_Name", Type: dataverse.Text, MaxLength: 850, Format: "Text"},
 			"apex_costusd": {Name: "apex_costusd", SchemaName: "apex_CostUSD", Type: dataverse.Decimal, Min: "0.0000000000",
 				Max: "99999.9999900000", Precision: 5},
 			"apex_tokensin": {Name: "apex_tokensin", SchemaName: "apex_TokensIn", Type: dataverse.Integer, Min: "-2147483648",

@@ -39,7 +39,8 @@ func pages(total, size int) http.HandlerFunc {
 func TestAQueryFollowsAllPages(t *testing.T) {
 	t.Parallel()
 	s := newService(t, pages(7, 3))
-	q := dataverse.Query{Select: []string{"n", "m"}, Filter: "name eq " + dataverse.Quote("O'Neil & +100% ü"), OrderBy: "n desc", PageSize: 3}
+	q := dataverse.Query{Select: []string{"n", "m"}, Filter: "name eq " + dataverse.Quote("O'Neil & +100% ü"),
+		OrderBy: "n desc", PageSize: 3}
 	var got []string
 	for row, err := range s.client().Query(t.Context(), "things", q) {
 		if err != nil {
@@ -60,7 +61,8 @@ func TestAQueryFollowsAllPages(t *testing.T) {
 		}
 	}
 	options := requests[0].URL.Query()
-	for name, want := range map[string]string{"$select": "n,m", "$filter": "name eq 'O''Neil & +100% ü'", "$orderby": "n desc", "$top": ""} {
+	for name, want := range map[string]string{"$select": "n,m", "$filter": "name eq 'O''Neil & +100% ü'",
+		"$orderby": "n desc", "$top": ""} {
 		if got := options.Get(name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
