@@ -32,7 +32,7 @@ const (
 	journalName  = "emulator.journal"
 	journalMagic = "runmetrics dataverse emulator 1\n"
 	// spare is how many outdated changes a journal may have whatever its size.
-	spare = 100_000
+	spare = 10_000
 )
 
 // The kinds of changes. They are in files: never renumber them.
