@@ -18,6 +18,7 @@ func TestOutsidePostgresIsSetUpOnceAndThenServed(t *testing.T) {
 	if !strings.Contains(refused.stderr, "runmetrics setup") {
 		t.Errorf("an empty schema: %s", refused.stderr)
 	}
+	examine(t, environ, exitFailure).wantCheck(t, verdictFail, "database", "postgres", "lacks migration", ".sql", "runmetrics setup")
 	dry := call(t, environ, "", "setup", "--dry-run")
 	dry.want(t, exitOK)
 	wantVerdicts(t, dry, map[string]string{"schema postgres": "would be changed", "stream RUN_EVENTS": "would be created",
@@ -32,6 +33,9 @@ func TestOutsidePostgresIsSetUpOnceAndThenServed(t *testing.T) {
 	second := call(t, environ, "", "setup")
 	second.want(t, exitOK)
 	wantVerdicts(t, second, map[string]string{"schema postgres": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "unchanged"})
+	healthy := examine(t, environ, exitOK)
+	healthy.wantCheck(t, verdictOK, "database", "postgres", "it answers")
+	healthy.wantCheck(t, verdictOK, "database", "stream RUN_EVENTS", "read through 0 of 0")
 
 	p := startService(t, environ)
 	at := p.up(t)

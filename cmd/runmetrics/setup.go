@@ -18,12 +18,16 @@ func (a *app) setup() *cobra.Command {
 	s := &settingUp{app: a}
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Prepare streams, consumers and the database",
+		Short: "Prepare streams, consumers, the database and the table in Dataverse",
 		Long: `setup makes what "runmetrics run" needs of servers outside, or brings it up to date: the schema of the database at
-DATABASE_URL (SQLite in DATA_DIR without it), the streams of STREAMS, and the consumer of this deployment on each.
+DATABASE_URL (SQLite in DATA_DIR without it), the streams of STREAMS, the consumer of this deployment on each, and with
+USE_DATAVERSE=true the table DATAVERSE_TABLE.
 
 It says of each thing whether it was created, changed and how, or left as it is. Run again, it changes nothing. What
 cannot be reached is reported, the rest is done, and the exit code is 1.
+
+A table that is there gets the columns that it lacks, and nothing else: where a column is narrower than wanted, or of
+another type, setup says what that costs and what to do.
 
 Several streams share the events as partitions: names end in _0, _1 and so on, and the NATS server maps
 runs.*.* to runs.{{partition(n,1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}.`,
@@ -59,11 +63,12 @@ var errSetup = errors.New("setup is not complete; mend what failed and run it ag
 
 func (s *settingUp) run(ctx context.Context, _ []string) error {
 	var err error
-	if s.cfg, s.log, err = s.app.open(); err != nil {
+	if s.cfg, s.log, err = s.app.open(needCopied); err != nil {
 		return err
 	}
 	s.store(ctx)
 	s.streams(ctx)
+	s.dataverse(ctx)
 	if s.failed {
 		return errSetup
 	}

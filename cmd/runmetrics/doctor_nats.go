@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/consumer"
+)
+
+// leastOutageHours is how long a database may be away that somebody has to mend in the morning.
+const leastOutageHours = 24
+
+// examineNATS looks at the server, the streams and this deployment's consumers.
+func (d *doctor) examineNATS(ctx context.Context) {
+	conn, err := connectNATS(d.cfg, connection{URL: d.cfg.natsURL(), Role: "doctor"}, d.log)
+	if err != nil {
+		fix := "start the server, or correct NATS_URL, the user in NATS_CREDS or NATS_NKEY, and the certificates"
+		if !d.cfg.NATSURL.IsSet() {
+			fix = "runmetrics run has the server in it, listening on NATS_LISTEN: start it, or set NATS_URL to another server"
+		}
+		d.fail("nats", "server", err.Error(), fix)
+		return
+	}
+	defer conn.Close()
+	d.ok("nats", "server", conn.ConnectedAddr()+" answers, version "+conn.ConnectedServerVersion())
+	js, err := jetstream.New(conn)
+	if err != nil {
+		d.fail("nats", "server", err.Error(), "")
+		return
+	}
+	for _, name := range inOrder(d.cfg.Streams) {
+		if d.examineStream(ctx, js, name) {
+			d.examineConsumer(ctx, js, name)
+		}
+	}
+}
+
+// setupFix says what makes or mends a stream or a consumer.
+func (d *doctor) setupFix() string {
+	if d.cfg.NATSURL.IsSet() {
+		return "runmetrics setup does it"
+	}
+	return "runmetrics run does it when it starts, for the server that it has in it"
+}
+
+// examineStream tells whether the stream is there.
+func (d *doctor) examineStream(ctx context.Context, js jetstream.JetStream, name string) bool {
+	subject := "stream " + name
+	plan, err := planStream(ctx, js, name, subjectsOf(name, d.cfg.Streams), 0, defaultStreamBytes)
+	switch {
+	case err != nil:
+		d.fail("nats", subject, err.Error(), "is JetStream enabled, and may this user use its API ($JS.API.>)?")
+		return false
+	case plan.Created:
+		d.fail("nats", subject, "is missing", d.setupFix())
+		return false
+	}
+	for _, difference := range plan.Differs {
+		d.warn("nats", subject, "is not as it must be: "+difference, d.setupFix())
+	}
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		d.fail("nats", subject, err.Error(), "")
+		return false
+	}
+	info := stream.CachedInfo()
+	d.room(subject, info)
+	d.position(ctx, subject, name, info)
+	return true
+}
+
+// room says for how long the stream can hold events that nobody reads.
+func (d *doctor) room(subject string, info *jetstream.StreamInfo) {
+	finding := fmt.Sprintf("%d messages, %d bytes", info.State.Msgs, info.State.Bytes)
+	hours, bounded := consumer.OutageHours(info)
+	if !bounded {
+		d.ok("nats", subject, finding)
+		return
+	}
+	finding += fmt.Sprintf("; the database may be away for %.0f hours before events are lost or refused", hours)
+	if hours < leastOutageHours {
+		d.warn("nats", subject, finding, "runmetrics setup --max-bytes gives the stream more room")
+		return
+	}
+	d.ok("nats", subject, finding)
+}
+
+// position says how far the stream is read, as the database has it.
+func (d *doctor) position(ctx context.Context, subject, name string, info *jetstream.StreamInfo) {
+	if d.store == nil {
+		return
+	}
+	p, err := d.store.Position(ctx, name)
+	if err != nil {
+		d.fail("database", subject, err.Error(), databaseFix(err))
+		return
+	}
+	d.ok("database", subject, fmt.Sprintf("read through %d of %d: %d events applied, %d duplicates, %d dead letters, %d gone",
+		p.Sequence, info.State.LastSeq, p.Applied, p.Duplicates, p.DeadLetters, p.Gone))
+}
+
+// examineConsumer looks whose the deployment's consumer is, and whether somebody reads.
+func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string) {
+	name := consumer.ConsumerName(d.cfg.Deployment)
+	subject := "consumer " + name
+	c, err := js.Consumer(ctx, stream, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		d.fail("nats", subject, "is missing on stream "+stream, d.setupFix())
+		return
+	}
+	if err != nil {
+		d.fail("nats", subject, err.Error(), "")
+		return
+	}
+	if d.database != nil {
+		plan, err := planConsumer(ctx, js, stream, d.cfg.Deployment, *d.database, false)
+		if err != nil {
+			d.fail("nats", subject, err.Error(), "")
+			return
+		}
+		for _, difference := range plan.Differs {
+			d.warn("nats", subject, "is not as it must be: "+difference, d.setupFix())
+		}
+	}
+	if info := c.CachedInfo(); info.NumWaiting > 0 || pinned(info) {
+		d.ok("nats", subject, "somebody reads stream "+stream)
+		return
+	}
+	d.warn("nats", subject, "nobody reads stream "+stream, "start runmetrics run with DEPLOYMENT="+d.cfg.Deployment)
+}
+
+// pinned tells whether a reader has the consumer to itself, though it may not be asking at this moment.
+func pinned(info *jetstream.ConsumerInfo) bool {
+	for _, group := range info.PriorityGroups {
+		if group.PinnedClientID != "" {
+			return true
+		}
+	}
+	return false
+}
