@@ -17,7 +17,8 @@ var (
 	selectCopyColumns = selectMetricsColumns +
 		", coalesce(row_id, run_key), coalesce(delivered, 0), coalesce(waiting, false), coalesce(parked, '') "
 	selectCopies = selectCopyColumns + `FROM campaign_metrics LEFT JOIN (
-	SELECT run_key, row_id, delivered, pending OR claimed_by IS NOT NULL AS waiting, parked, parked_at FROM dataverse_outbox
+	SELECT run_key, row_id, delivered, pending OR claimed_by IS NOT NULL AS waiting, parked, parked_at
+	FROM dataverse_outbox
 ) o USING (run_key) `
 )
 
@@ -74,8 +75,9 @@ func (s *Store) copies(ctx context.Context, rest string, args ...any) ([]sinks.C
 }
 
 const readStanding = `
-SELECT count(*) FILTER (WHERE pending OR claimed_by IS NOT NULL), min(due_at) FILTER (WHERE pending OR claimed_by IS NOT NULL),
-	count(parked_at), coalesce((SELECT targets FROM dataverse_targets WHERE day = $1::date), 0)
+SELECT count(*) FILTER (WHERE pending OR claimed_by IS NOT NULL),
+	min(due_at) FILTER (WHERE pending OR claimed_by IS NOT NULL), count(parked_at),
+	coalesce((SELECT targets FROM dataverse_targets WHERE day = $1::date), 0)
 FROM dataverse_outbox WHERE pending OR claimed_by IS NOT NULL OR parked_at IS NOT NULL`
 
 // Standing counts what waits and what is parked.

@@ -14,20 +14,23 @@ import (
 // Commit, Settle, Adopt, Mark and SetRowIDs lock rows of the outbox sorted by key, so that none waits for another in a
 // circle. Claim waits for nobody: it takes what is not locked.
 
-// writeMarks marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at is
-// of the version that is under way, until a commit puts that of the next in its place.
+// writeMarks marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at
+// is of the version that is under way, until a commit puts that of the next in its place.
 const writeMarks = `
 INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
 SELECT m.run_key, m.version, m.closed, true, $1::timestamptz
 FROM unnest($2::uuid[], $3::bigint[], $4::boolean[]) AS m (run_key, version, closed)
-ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed, pending = o.claimed_by IS NULL,
-	due_at = least(
-		CASE WHEN o.pending THEN o.due_at END,
-		CASE WHEN excluded.closed AND NOT o.sent_closed THEN $1::timestamptz ELSE greatest($1::timestamptz, o.not_before) END)`
+ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
+	pending = o.claimed_by IS NULL,
+	due_at = least(CASE WHEN o.pending THEN o.due_at END, CASE
+		WHEN excluded.closed AND NOT o.sent_closed THEN $1::timestamptz
+		ELSE greatest($1::timestamptz, o.not_before) END)`
 
 // dueAtOnce makes a run due at $1, or when its claim has ended, without losing its place in the queue.
 const dueAtOnce = `pending = o.claimed_by IS NULL, again = o.claimed_by IS NOT NULL,
-	due_at = CASE WHEN o.claimed_by IS NULL THEN least($1::timestamptz, CASE WHEN o.pending THEN o.due_at END) ELSE o.due_at END`
+	due_at = CASE
+		WHEN o.claimed_by IS NOT NULL OR o.pending AND o.due_at < $1::timestamptz THEN o.due_at
+		ELSE $1::timestamptz END`
 
 // adopt is complete without dueAtOnce: nothing of a claim that is given away is left to wait for.
 const adopt = `
@@ -35,8 +38,8 @@ WITH locked AS (
 	SELECT run_key FROM dataverse_outbox
 	WHERE claimed_by IS NOT NULL AND claimed_by <> $2::uuid ORDER BY run_key FOR UPDATE
 )
-UPDATE dataverse_outbox o SET pending = true, due_at = $1::timestamptz, claimed_by = NULL, claimed_version = NULL, again = false,
-	doubt_until = greatest(o.doubt_until, $3::timestamptz)
+UPDATE dataverse_outbox o SET pending = true, due_at = $1::timestamptz,
+	claimed_by = NULL, claimed_version = NULL, again = false, doubt_until = greatest(o.doubt_until, $3::timestamptz)
 WHERE o.run_key = ANY (ARRAY(SELECT run_key FROM locked))`
 
 // Adopt makes what other owners claimed due at once, and in doubt until doubtUntil.
@@ -52,9 +55,9 @@ func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time
 	return *standing, nil
 }
 
-// A claim goes from key to key through the primary keys, whatever the planner believes about the tables. It reads records
-// as they stood when its statement began, while the row that it locks may be newer: a run that was committed in between is
-// left for the next claim, or else an older record could be sent after a newer one.
+// A claim goes from key to key through the primary keys, whatever the planner believes about the tables. It reads
+// records as they stood when its statement began, while the row that it locks may be newer: a run that was committed
+// in between is left for the next claim, or else an older record could be sent after a newer one.
 const (
 	claimBegin = `
 WITH due AS MATERIALIZED (
@@ -80,11 +83,13 @@ var (
 	selectClaimed = selectCopyColumns + "FROM claimed JOIN campaign_metrics USING (run_key) ORDER BY due_at, run_key"
 )
 
-// queueNextDue asks when the next run is due. It comes after a claim or a settlement in one transaction, and so sees what
-// that left.
+// queueNextDue asks when the next run is due. It comes after a claim or a settlement in one transaction, and so sees
+// what that left.
 func queueNextDue(pipeline *pgx.Batch, next *time.Time) {
-	pipeline.Queue("SELECT min(due_at) FROM dataverse_outbox WHERE pending").QueryRow(func(row pgx.Row) (err error) {
-		*next, err = scanTime(row)
+	pipeline.Queue("SELECT min(due_at) FROM dataverse_outbox WHERE pending").QueryRow(func(row pgx.Row) error {
+		var t pgtype.Timestamptz
+		err := row.Scan(&t)
+		*next = utc(t)
 		return err
 	})
 }
@@ -110,13 +115,7 @@ func (s *Store) Claim(ctx context.Context, c sinks.Claim) (sinks.Claimed, error)
 	return claimed, nil
 }
 
-// scanTime reads a row of one time, which is zero where it is NULL.
-func scanTime(row pgx.Row) (time.Time, error) {
-	var t pgtype.Timestamptz
-	err := row.Scan(&t)
-	return utc(t), err
-}
-
+// utc is the time of a column, zero where it is NULL.
 func utc(t pgtype.Timestamptz) time.Time {
 	if !t.Valid {
 		return time.Time{}

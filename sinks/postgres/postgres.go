@@ -28,6 +28,14 @@
 // commit of a single one, 1.1-2.0 ms where each statement is parsed anew for the sake of a pooler. Of the processors' time
 // an execution took 1.0-1.5 µs in this process, half of it to write the chunk, and 2.1-2.8 µs in the server.
 //
+// # Outbox
+//
+// Claim and Settle are one round trip each, too. A claim takes what no commit has locked and waits for none. While a run
+// waits, what commits write to its mark touches no index: of 1,000 runs marked 40 times 93 % of the updates stayed in
+// their page. A mark takes 350 bytes and 12 µs of the server's processor time, new or not; the benchmark's /marks tell
+// what that is of a commit. Among 500,000 runs that waited, 100 were claimed in 5-15 ms and settled in 3-12 ms, with and
+// without statistics of the tables, on two cores that others used at the same time.
+//
 // # Values
 //
 // Money is numeric, written and read as decimal text, never a float. Names that the database cannot keep are ErrRefused,

@@ -10,9 +10,9 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// settleRuns ends claims and counts those that were lost. What becomes of a claim is worked out under the row's lock. A
-// claim is the owner's only at the version that it claimed: an outcome of an older claim must not end a newer one, whose
-// request is under way.
+// settleRuns ends claims and counts those that were lost. What becomes of a claim is worked out under the row's lock.
+// A claim is the owner's only at the version that it claimed: an outcome of an older claim must not end a newer one,
+// whose request is under way.
 const settleRuns = `
 WITH outcome AS (
 	SELECT run_key, version, closed, verdict, reason, timestamptz 'epoch' + doubt * interval '1 microsecond' AS doubt

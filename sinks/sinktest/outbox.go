@@ -167,8 +167,8 @@ func (s suite) claimNewest(t *testing.T) {
 	claimed := d.claim(t, at(2), "a@3", "b@2")
 	for i, run := range []string{"a", "b"} {
 		want := sinks.Copy{Metrics: metricsOf(t, store, key(run).UUID()), RowID: key(run).UUID(), Waiting: true}
-		if got := claimed.Copies[i]; show(got.Metrics) != show(want.Metrics) || got.RowID != want.RowID || got.Delivered != 0 ||
-			!got.Waiting || got.Parked != "" {
+		if got := claimed.Copies[i]; show(got.Metrics) != show(want.Metrics) || got.RowID != want.RowID ||
+			got.Delivered != 0 || !got.Waiting || got.Parked != "" {
 			t.Errorf("claimed %s%+v\nwant %s%+v", show(got.Metrics), got, show(want.Metrics), want)
 		}
 	}

@@ -52,7 +52,8 @@ func (s suite) copyPages(t *testing.T) {
 			}
 			for _, c := range page {
 				got, after = append(got, c.Metrics), c.Metrics.RunKey
-				if c.RowID != c.Metrics.RunKey || c.Delivered != 0 || c.Parked != "" || c.Waiting != (c.Metrics.CampaignID == "campaign") {
+				marked := c.Metrics.CampaignID == "campaign"
+				if c.RowID != c.Metrics.RunKey || c.Delivered != 0 || c.Parked != "" || c.Waiting != marked {
 					t.Errorf("known of %s: %+v", c.Metrics.RunID, c)
 				}
 			}
@@ -154,7 +155,9 @@ func (s suite) mark(t *testing.T) {
 	mark(t, store, at(5), "b", "b", "nobody's", "a")
 	mark(t, store, at(6), "c")
 	mark(t, store, at(7), "d")
-	for run, want := range map[string]sinks.Copy{"a": {Delivered: 1}, "b": {}, "c": {Parked: "too long: c"}, "d": {Delivered: 1}} {
+	for run, want := range map[string]sinks.Copy{
+		"a": {Delivered: 1}, "b": {}, "c": {Parked: "too long: c"}, "d": {Delivered: 1},
+	} {
 		if c := knownOf(t, store, run); c.Delivered != want.Delivered || c.Parked != want.Parked || !c.Waiting {
 			t.Errorf("known of %s: %+v", run, c)
 		}

@@ -12,6 +12,7 @@ func (s suite) dueTests() []test {
 		{"FirstAndClosingRecordsAreDueAtOnceOthersAfterTheInterval", s.dueTimes},
 		{"ClosingRecordIsDueAtOnceWhateverWaits", s.closingWhileWaiting},
 		{"RecordCommittedDuringAClaimIsDueAfterIt", s.dueAfterClaim},
+		{"SettlementSaysWhenTheNextRunIsDue", s.settledNext},
 		{"ReleasedRunIsDueAtOnce", s.released},
 		{"ParkedRunWaitsForAnotherVersion", s.parkedWaits},
 		{"ParkedRunHasANewVersionAlready", s.parkedWithNewer},
@@ -75,6 +76,28 @@ func (s suite) dueAfterClaim(t *testing.T) {
 	w.touch(t, at(33), "a") // the closing one is under way already
 	d.settle(t, at(34), closing(settled("a", 5, sinks.Delivered)))
 	next(t, d.claim(t, at(34)), at(42))
+}
+
+func (s suite) settledNext(t *testing.T) {
+	store, _ := s.open(t, Options{Marks: true})
+	w, d := NewWriter(t, store, stream), newDispatcher(store)
+	settle := func(now, want time.Time, outcomes ...sinks.Outcome) {
+		t.Helper()
+		answer, err := store.Settle(t.Context(),
+			sinks.Settlement{Owner: d.owner, Now: now, Outcomes: outcomes, RetryParked: now})
+		if err != nil || !answer.Next.Equal(want) {
+			t.Errorf("next is due at %v, %v, want %v", answer.Next, err, want)
+		}
+	}
+	settle(at(0), never)
+	w.touch(t, at(1), "a")
+	w.touch(t, at(2), "b")
+	settle(at(3), at(1))
+	d.claim(t, at(3), "a@1", "b@1")
+	w.touch(t, at(4), "a")
+	settle(at(5), never) // both are claimed
+	settle(at(5), at(13), settled("a", 1, sinks.Delivered))
+	settle(at(6), at(6), settled("b", 1, sinks.Released))
 }
 
 func (s suite) released(t *testing.T) {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -20,12 +18,8 @@ func (s suite) ownerTests() []test {
 		{"LostClaimMakesTheRunDueAgain", s.lostClaim},
 		{"LostClaimOfARunThatAnotherHoldsIsSentAfterThat", s.lostToAnother},
 		{"OutcomeOfAnOlderClaimEndsNoNewerOne", s.olderOutcome},
-		{"DoubtIsSentAsUsualAndOnceMore", s.doubt},
-		{"DoubtsEndWithTheLast", s.lastDoubt},
-		{"ParkedRunInDoubtIsSentOnceMore", s.parkedDoubt},
 		{"DeliveryFromBeforeARestoreHidesNoVersion", s.restored},
 		{"LostAnswersOfTheOutboxAreErrors", s.lostOutboxAnswers},
-		{"ManyOwnersNeverHoldARunTogether", s.manyOwners},
 	}
 }
 
@@ -156,69 +150,8 @@ func (s suite) olderOutcome(t *testing.T) {
 	next(t, other.claim(t, at(22), "a@2"), never)
 }
 
-func (s suite) doubt(t *testing.T) {
-	store, _ := s.open(t, Options{Marks: true})
-	w, d := NewWriter(t, store, stream), newDispatcher(store)
-	w.touch(t, at(0), "a")
-	d.claim(t, at(1), "a@1")
-	d.settle(t, at(2), doubtful(settled("a", 1, sinks.Released), at(60)))
-	d.claim(t, at(2), "a@1")
-	w.touch(t, at(3), "a")
-	d.settle(t, at(4), settled("a", 1, sinks.Delivered))
-	next(t, d.claim(t, at(5)), at(12)) // the interval, as usual
-	d.claim(t, at(12), "a@2")
-	d.settle(t, at(13), settled("a", 2, sinks.Delivered))
-	next(t, d.claim(t, at(14)), at(60))
-	d.claim(t, at(60), "a@2")
-	d.settle(t, at(61), settled("a", 2, sinks.Released)) // not sent after all
-	d.claim(t, at(61), "a@2")
-	d.settle(t, at(62), settled("a", 2, sinks.Delivered))
-	next(t, d.claim(t, at(1000)), never)
-	// A delivery may leave a doubt too: an earlier attempt of the same request.
-	w.touch(t, at(100), "a")
-	d.claim(t, at(100), "a@3")
-	d.settle(t, at(101), doubtful(settled("a", 3, sinks.Delivered), at(160)))
-	next(t, d.claim(t, at(102)), at(160))
-}
-
-func (s suite) lastDoubt(t *testing.T) {
-	store, _ := s.open(t, Options{Marks: true})
-	w, d, heir := NewWriter(t, store, stream), newDispatcher(store), newDispatcher(store)
-	w.touch(t, at(0), "a")
-	d.claim(t, at(1), "a@1")
-	d.settle(t, at(2), doubtful(settled("a", 1, sinks.Released), at(60)))
-	d.claim(t, at(2), "a@1")
-	heir.adopt(t, 3, 50) // a shorter one ends no longer one
-	heir.claim(t, at(3), "a@1")
-	heir.settle(t, at(4), settled("a", 1, sinks.Delivered))
-	next(t, heir.claim(t, at(5)), at(60))
-	// A claim from that time on whose request is lost, too, is a doubt of its own.
-	heir.claim(t, at(60), "a@1")
-	heir.settle(t, at(61), doubtful(settled("a", 1, sinks.Released), at(120)))
-	heir.claim(t, at(61), "a@1")
-	heir.settle(t, at(62), settled("a", 1, sinks.Delivered))
-	next(t, heir.claim(t, at(63)), at(120))
-	heir.claim(t, at(130), "a@1")
-	heir.settle(t, at(131), settled("a", 1, sinks.Delivered))
-	next(t, heir.claim(t, at(1000)), never)
-}
-
-func (s suite) parkedDoubt(t *testing.T) {
-	store, _ := s.open(t, Options{Marks: true})
-	w, d := NewWriter(t, store, stream), newDispatcher(store)
-	w.touch(t, at(0), "a")
-	d.claim(t, at(1), "a@1")
-	d.settle(t, at(2), doubtful(settled("a", 1, sinks.Parked), at(30)))
-	parked(t, store, "a", "too long: a", true)
-	next(t, d.claim(t, at(3)), at(30))
-	d.claim(t, at(30), "a@1")
-	d.settle(t, at(31), settled("a", 1, sinks.Parked))
-	parked(t, store, "a", "too long: a", false)
-	next(t, d.claim(t, at(1000)), never)
-}
-
-// restored: a dispatcher that outlives a restore of the store to an earlier point delivers a version which the store will
-// make once more, with other content.
+// restored: a dispatcher that outlives a restore of the store to an earlier point delivers a version which the store
+// will make once more, with other content.
 func (s suite) restored(t *testing.T) {
 	store, _ := s.open(t, Options{Marks: true})
 	w, d := NewWriter(t, store, stream), newDispatcher(store)
@@ -262,80 +195,4 @@ func (s suite) lostOutboxAnswers(t *testing.T) {
 		t.Errorf("standing %+v", got)
 	}
 	heir.claim(t, at(2), "a@1")
-}
-
-// manyOwners claim and settle all at once, through two stores, while runs are committed.
-func (s suite) manyOwners(t *testing.T) {
-	store, db := s.open(t, Options{Marks: true})
-	stores := []sinks.Store{store, db.open(t, Options{})}
-	var held sync.Map
-	g, ctx := errgroup.WithContext(t.Context())
-	written := make(chan struct{})
-	runs := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
-	g.Go(func() error {
-		defer close(written)
-		w := NewWriter(t, store, stream)
-		for i := range 40 {
-			w.At = at(float64(i))
-			for _, run := range runs { // one commit of all, in an order of its own
-				if err := w.Write(ctx, execution(key(run), fmt.Sprint(i)), execution(key(runs[i%len(runs)]), fmt.Sprint("x", i, run))); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	for i := range 4 {
-		d := newDispatcher(stores[i%2])
-		g.Go(func() error {
-			for last := false; ; {
-				select {
-				case <-written:
-					last = true
-				default:
-				}
-				n, err := d.deliverSome(ctx, &held)
-				if err != nil || last && n == 0 {
-					return err
-				}
-			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	for _, run := range runs {
-		if c := knownOf(t, store, run); c.Waiting || c.Delivered != c.Metrics.Version {
-			t.Errorf("%s: version %d delivered of %d, waiting %v", run, c.Delivered, c.Metrics.Version, c.Waiting)
-		}
-	}
-}
-
-// deliverSome claims, holds and settles, and fails where somebody else holds the same run.
-func (d *dispatcher) deliverSome(ctx context.Context, held *sync.Map) (int, error) {
-	claimed, err := d.store.Claim(ctx, sinks.Claim{Owner: d.owner, Now: at(1000), NotBefore: at(0), Limit: 3})
-	if err != nil {
-		return 0, err
-	}
-	settlement := sinks.Settlement{Owner: d.owner, Now: at(1000), Targets: int64(len(claimed.Copies))}
-	for _, c := range claimed.Copies {
-		if other, twice := held.LoadOrStore(c.Metrics.RunKey, d.owner); twice {
-			return 0, fmt.Errorf("%s is held by %v and %v", c.Metrics.RunID, other, d.owner)
-		}
-		if c.Delivered >= c.Metrics.Version {
-			return 0, fmt.Errorf("version %d of %s is sent after version %d", c.Metrics.Version, c.Metrics.RunID, c.Delivered)
-		}
-		settlement.Outcomes = append(settlement.Outcomes, sinks.Outcome{RunKey: c.Metrics.RunKey, Version: c.Metrics.Version})
-	}
-	for _, c := range claimed.Copies {
-		held.Delete(c.Metrics.RunKey)
-	}
-	if len(claimed.Copies) == 0 && !claimed.Next.IsZero() {
-		return 1, nil // a commit has what is due
-	}
-	answer, err := d.store.Settle(ctx, settlement)
-	if err == nil && answer.Lost > 0 {
-		err = fmt.Errorf("%d claims lost", answer.Lost)
-	}
-	return len(claimed.Copies), err
 }

@@ -72,7 +72,7 @@ func (b rulebook) commit(m *aggregate.Metrics, now time.Time) {
 	}
 }
 
-func (b rulebook) claim(c sinks.Claim) (got []string, next time.Time) {
+func (b rulebook) claim(c sinks.Claim) (got []string) {
 	var due []*ruled
 	for _, r := range b {
 		if !r.due.IsZero() && !r.due.After(c.Now) && (!c.ClosingOnly || r.urgent()) {
@@ -88,10 +88,14 @@ func (b rulebook) claim(c sinks.Claim) (got []string, next time.Time) {
 			r.doubt = time.Time{}
 		}
 	}
+	return got
+}
+
+func (b rulebook) next() (due time.Time) {
 	for _, r := range b {
-		next = earliest(next, r.due)
+		due = earliest(due, r.due)
 	}
-	return got, next
+	return due
 }
 
 func (b rulebook) settle(s sinks.Settlement) (lost int) {
@@ -164,85 +168,113 @@ func (b rulebook) standing() (s sinks.Standing) {
 	return s
 }
 
-// rules plays at random with a store and with the rulebook.
+// rules plays at random with a store and with the rulebook, and finds no difference.
 func (s suite) rules(t *testing.T) {
 	store, _ := s.open(t, Options{Marks: true})
-	h, book, now := newHistory(t, 5), rulebook{}, at(0)
-	w := NewWriter(t, store, stream)
+	g := &game{history: newHistory(t, 5), store: store, writer: NewWriter(t, store, stream), book: rulebook{}, now: at(0)}
 	owners := []uuid.UUID{uuid.New(), uuid.New()}
 	for step := 0; step < 400 && !t.Failed(); step++ {
-		now = now.Add(time.Duration(h.IntN(3)) * time.Second)
-		owner := owners[h.IntN(2)]
-		switch n := h.IntN(20); {
+		g.now = g.later(2)
+		owner := owners[g.IntN(2)]
+		switch n := g.IntN(20); {
 		case n < 6:
-			w.At = now
-			b := w.Fold(h.take(1 + h.IntN(3))...)
-			if err := w.Commit(t.Context(), b); err != nil {
-				t.Fatal(err)
-			}
-			for i := range b.Runs {
-				book.commit(&b.Runs[i].Metrics, now)
-			}
+			g.commit(t)
 		case n < 11:
-			h.claimBoth(t, store, book, sinks.Claim{Owner: owner, Now: now, NotBefore: now.Add(time.Duration(h.IntN(20)) * time.Second),
-				ClosingOnly: h.IntN(4) == 0, Limit: h.IntN(4)})
+			g.claim(t, sinks.Claim{Owner: owner, Now: g.now, NotBefore: g.later(19), ClosingOnly: g.IntN(4) == 0,
+				Limit: g.IntN(4)})
 		case n < 18:
-			settlement := sinks.Settlement{Owner: owner, Now: now, Outcomes: h.outcomes(book, now),
-				RetryParked: now.Add(time.Duration(h.IntN(30)) * time.Second)}
-			got, err := store.Settle(t.Context(), settlement)
-			if want := book.settle(settlement); err != nil || got.Lost != want {
-				t.Errorf("lost %d, %v, want %d of %+v", got.Lost, err, want, settlement)
-			}
+			g.settle(t, sinks.Settlement{Owner: owner, Now: g.now, Outcomes: g.outcomes(), RetryParked: g.later(29)})
 		case n < 19:
-			run := h.keys[h.IntN(len(h.keys))].UUID()
-			if err := store.Mark(t.Context(), []uuid.UUID{run}, now); err != nil {
-				t.Fatal(err)
-			}
-			if r := book[run]; r != nil {
-				r.atOnce(now)
-			}
+			g.mark(t, g.keys[g.IntN(len(g.keys))].UUID())
 		default:
-			until := now.Add(time.Duration(h.IntN(40)) * time.Second)
-			book.adopt(owner, now, until)
-			if got, err := store.Adopt(t.Context(), owner, now, until); err != nil || got != book.standing() {
-				t.Errorf("adopted: %+v, %v, want %+v", got, err, book.standing())
-			}
+			g.adopt(t, owner, g.later(39))
 		}
-		book.compare(t, store)
+		g.book.compare(t, store)
 	}
 }
 
-func (h *history) claimBoth(t *testing.T, store sinks.Outbox, book rulebook, c sinks.Claim) {
-	t.Helper()
-	claimed, err := store.Claim(t.Context(), c)
+// game is a store beside its rulebook.
+type game struct {
+	*history
+	store  sinks.Store
+	writer *Writer
+	book   rulebook
+	now    time.Time
+}
+
+// later is now or up to so many seconds later.
+func (g *game) later(seconds int) time.Time {
+	return g.now.Add(time.Duration(g.IntN(seconds+1)) * time.Second)
+}
+
+func (g *game) commit(t *testing.T) {
+	g.writer.At = g.now
+	b := g.writer.Fold(g.take(1 + g.IntN(3))...)
+	if err := g.writer.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b.Runs {
+		g.book.commit(&b.Runs[i].Metrics, g.now)
+	}
+}
+
+func (g *game) claim(t *testing.T, c sinks.Claim) {
+	claimed, err := g.store.Claim(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, c := range claimed.Copies {
-		got = append(got, fmt.Sprintf("%v@%d after %d, parked %q", c.Metrics.RunKey, c.Metrics.Version, c.Delivered, c.Parked))
+		m := &c.Metrics
+		got = append(got, fmt.Sprintf("%v@%d after %d, parked %q", m.RunKey, m.Version, c.Delivered, c.Parked))
 	}
-	if want, due := book.claim(c); !slices.Equal(got, want) || !claimed.Next.Equal(due) {
+	if want, due := g.book.claim(c), g.book.next(); !slices.Equal(got, want) || !claimed.Next.Equal(due) {
 		t.Errorf("claim %+v: %q, next %v\nwant %q, next %v", c, got, claimed.Next, want, due)
 	}
 }
 
+func (g *game) settle(t *testing.T, s sinks.Settlement) {
+	got, err := g.store.Settle(t.Context(), s)
+	want := sinks.Settled{Lost: g.book.settle(s), Next: g.book.next()}
+	if err != nil || got != want {
+		t.Errorf("settled %+v: %+v, %v, want %+v", s, got, err, want)
+	}
+}
+
+func (g *game) mark(t *testing.T, run uuid.UUID) {
+	if err := g.store.Mark(t.Context(), []uuid.UUID{run}, g.now); err != nil {
+		t.Fatal(err)
+	}
+	if r := g.book[run]; r != nil {
+		r.atOnce(g.now)
+	}
+}
+
+func (g *game) adopt(t *testing.T, owner uuid.UUID, doubtUntil time.Time) {
+	g.book.adopt(owner, g.now, doubtUntil)
+	got, err := g.store.Adopt(t.Context(), owner, g.now, doubtUntil)
+	if want := g.book.standing(); err != nil || got != want {
+		t.Errorf("adopted: %+v, %v, want %+v", got, err, want)
+	}
+}
+
 // outcomes are of some runs, mostly of versions that are claimed.
-func (h *history) outcomes(book rulebook, now time.Time) (list []sinks.Outcome) {
-	for _, key := range h.keys {
-		r := book[key.UUID()]
-		if r == nil || h.IntN(3) == 0 {
+func (g *game) outcomes() (list []sinks.Outcome) {
+	for _, key := range g.keys {
+		r := g.book[key.UUID()]
+		if r == nil || g.IntN(3) == 0 {
 			continue
 		}
-		o := sinks.Outcome{RunKey: r.key, Version: cmp.Or(r.claimed, r.version), Closed: r.closed, Verdict: sinks.Verdict(h.IntN(3))}
-		if h.IntN(6) == 0 {
-			o.Version = 1 + h.Int64N(r.version)
+		o := sinks.Outcome{RunKey: r.key, Version: cmp.Or(r.claimed, r.version), Closed: r.closed,
+			Verdict: sinks.Verdict(g.IntN(3))}
+		if g.IntN(6) == 0 {
+			o.Version = 1 + g.Int64N(r.version)
 		}
-		if h.IntN(3) == 0 {
-			o.DoubtUntil = now.Add(time.Duration(h.IntN(30)) * time.Second)
+		if g.IntN(3) == 0 {
+			o.DoubtUntil = g.later(29)
 		}
 		if o.Verdict == sinks.Parked {
-			o.Reason = fmt.Sprint("refused at ", now)
+			o.Reason = fmt.Sprint("refused at ", g.now)
 		}
 		list = append(list, o)
 	}
@@ -257,7 +289,8 @@ func (b rulebook) compare(t *testing.T, store sinks.Outbox) {
 	}
 	for _, c := range list {
 		r := b[c.Metrics.RunKey]
-		if waiting := r.owner != uuid.Nil || !r.due.IsZero(); c.Delivered != r.delivered || c.Waiting != waiting || c.Parked != r.parked {
+		waiting := r.owner != uuid.Nil || !r.due.IsZero()
+		if c.Delivered != r.delivered || c.Waiting != waiting || c.Parked != r.parked {
 			t.Errorf("known %+v, want %+v", c, r)
 		}
 	}

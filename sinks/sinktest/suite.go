@@ -44,7 +44,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
 	for _, part := range [][]test{
 		s.ledgerTests(), s.atomicTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(),
-		s.outboxTests(), s.dueTests(), s.ownerTests(), s.copyTests(), s.dispatchTests(),
+		s.outboxTests(), s.dueTests(), s.ownerTests(), s.doubtTests(), s.rivalOwnerTests(), s.copyTests(), s.dispatchTests(),
 		s.concurrencyTests(), s.crashTests(), s.sqlTests(),
 	} {
 		for _, test := range part {

@@ -14,40 +14,47 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// BenchmarkCommit commits 10,000 executions in each step, in new runs or in one that grows.
+// BenchmarkCommit commits 10,000 executions in each step, in new runs or in one that grows, with and without marks.
 func BenchmarkCommit(b *testing.B) {
-	const executions = 10_000
 	for _, runs := range []int{1, 100, 1000, 10_000} {
-		b.Run(fmt.Sprintf("runs=%d", runs), func(b *testing.B) {
-			path := filepath.Join(b.TempDir(), "x.db")
-			s := openAt(b, path)
-			w := sinktest.NewWriter(b, s, "S")
-			var took time.Duration
-			for i := range b.N {
-				b.StopTimer()
-				if err := w.Reload(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-				batch := w.Fold(load(i, runs, executions)...)
-				b.StartTimer()
-				begun := time.Now()
-				if err := w.Commit(b.Context(), batch); err != nil {
-					b.Fatal(err)
-				}
-				took += time.Since(begun)
-			}
-			total := float64(b.N) * executions
-			b.ReportMetric(total/took.Seconds(), "executions/s")
-			if err := s.Close(); err != nil { // moves the log into the file
-				b.Fatal(err)
-			}
-			info, err := os.Stat(path)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportMetric(float64(info.Size())/total, "B/execution")
-		})
+		for marks, suffix := range map[bool]string{false: "", true: "/marks"} {
+			b.Run(fmt.Sprintf("runs=%d%s", runs, suffix), func(b *testing.B) { commitSteps(b, runs, marks) })
+		}
 	}
+}
+
+func commitSteps(b *testing.B, runs int, marks bool) {
+	const executions = 10_000
+	path := filepath.Join(b.TempDir(), "x.db")
+	s, err := Open(b.Context(), Config{Path: path, Marks: marks})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := sinktest.NewWriter(b, s, "S")
+	var took time.Duration
+	for i := range b.N {
+		b.StopTimer()
+		if err := w.Reload(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		batch := w.Fold(load(i, runs, executions)...)
+		b.StartTimer()
+		begun := time.Now()
+		if err := w.Commit(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		took += time.Since(begun)
+	}
+	total := float64(b.N) * executions
+	b.ReportMetric(total/took.Seconds(), "executions/s")
+	if err := s.Close(); err != nil { // moves the log into the file
+		b.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(info.Size())/total, "B/execution")
 }
 
 // load is the n executions of a step, evenly over its runs, with ids as producers make them.

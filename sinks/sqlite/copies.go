@@ -88,8 +88,8 @@ func (s *Store) Standing(ctx context.Context, now time.Time) (sinks.Standing, er
 func readStanding(ctx context.Context, q querier, now time.Time) (standing sinks.Standing, err error) {
 	var oldest sql.NullString
 	err = q.QueryRowContext(ctx, `
-SELECT count(*) FILTER (WHERE pending OR claimed_by IS NOT NULL), min(due_at) FILTER (WHERE pending OR claimed_by IS NOT NULL),
-	count(parked_at), (`+targetsOfDay+`)
+SELECT count(*) FILTER (WHERE pending OR claimed_by IS NOT NULL),
+	min(due_at) FILTER (WHERE pending OR claimed_by IS NOT NULL), count(parked_at), (`+targetsOfDay+`)
 FROM dataverse_outbox WHERE pending OR claimed_by IS NOT NULL OR parked_at IS NOT NULL`, utcDay(now)).
 		Scan(&standing.Waiting, &oldest, &standing.Parked, &standing.TargetsToday)
 	if err != nil {

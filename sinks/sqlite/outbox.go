@@ -12,20 +12,21 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// markCommitted marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at
-// is of the version that is under way, until a commit puts that of the next in its place. '9' is later than any time.
+// markCommitted marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run
+// due_at is of the version that is under way, until a commit puts that of the next in its place. '9' is later than
+// any time.
 const markCommitted = `
 INSERT INTO dataverse_outbox (run_key, version, closed, pending, due_at)
 SELECT run_key, version, status <> 'running', true, updated_at FROM campaign_metrics
 WHERE run_key IN (SELECT value FROM json_each(?1))
-ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed, pending = claimed_by IS NULL,
-	due_at = min(
-		iif(pending, due_at, '9'),
+ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
+	pending = claimed_by IS NULL,
+	due_at = min(iif(pending, due_at, '9'),
 		iif(excluded.closed AND NOT sent_closed, excluded.due_at, max(excluded.due_at, coalesce(not_before, ''))))`
 
 // dueAtOnce makes a run due at ?1, or when its claim has ended, without losing its place in the queue.
 const dueAtOnce = `pending = claimed_by IS NULL, again = claimed_by IS NOT NULL,
-	due_at = iif(claimed_by IS NULL, min(?1, iif(pending, due_at, ?1)), due_at)`
+	due_at = iif(claimed_by IS NOT NULL OR pending AND due_at < ?1, due_at, ?1)`
 
 // adopt is complete without dueAtOnce: nothing of a claim that is given away is left to wait for.
 const adopt = `
@@ -104,7 +105,7 @@ func (s *Store) claim(ctx context.Context, c sinks.Claim) (claimed sinks.Claimed
 		return claimed, err
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		rest := "WHERE " + due + " ORDER BY due_at, run_key LIMIT ?2"
+		rest := "WHERE " + due + " ORDER BY due_at, o.run_key LIMIT ?2"
 		if claimed.Copies, err = readCopies(ctx, tx, rest, timestamp(c.Now), c.Limit); err != nil {
 			return err
 		}
