@@ -126,7 +126,7 @@ func (r *Reader) Run(ctx context.Context) error {
 func (r *Reader) report(err error, wait time.Duration) time.Duration {
 	jittered := wait/2 + rand.N(wait/2)
 	switch {
-	case errors.Is(err, sinks.ErrPositionMoved), errors.Is(err, sinks.ErrRefused):
+	case errors.Is(err, sinks.ErrPositionMoved), errors.Is(err, sinks.ErrRefused), errors.Is(err, errOwnerGone):
 		r.log.Debug("read again from the stored position", "stream", r.stream, "reason", err)
 		return jittered / 10
 	case errors.Is(err, sinks.ErrBlocked):

@@ -171,7 +171,7 @@ func (s *session) run(ctx context.Context) error {
 	defer s.leave(consume, cancel)
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
-	watch := time.NewTicker(s.reader.pinnedTTL)
+	watch := time.NewTicker(s.reader.pinnedTTL / 4)
 	defer watch.Stop()
 	for {
 		select {

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,8 +72,11 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 	return nil
 }
 
-// succeed takes over from a reader whose pin has ended while the stream is quiet: no message would tell, and what depends
-// on the reader must not wait for one.
+// errOwnerGone ends the session of a standby that is to read.
+var errOwnerGone = errors.New("the reader of the stream is gone")
+
+// succeed looks whether nobody holds the pin any more. On a quiet stream no message tells, and what was delivered to a
+// reader that is gone comes to nobody before the consumer is reset, with which the next session begins.
 func (s *session) succeed(ctx context.Context) error {
 	if s.reader.Status().State != Standby {
 		return nil
@@ -82,7 +86,7 @@ func (s *session) succeed(ctx context.Context) error {
 		return fmt.Errorf("look at consumer: %w", err)
 	}
 	if pinOf(info) == "" {
-		s.reader.reads()
+		return errOwnerGone
 	}
 	return nil
 }
