@@ -39,7 +39,7 @@ type segment struct {
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newAnswer()
-	failure := a.answer(out, r)
+	failure := a.respond(out, r)
 	if failure != nil {
 		out = newAnswer()
 	}
@@ -53,7 +53,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out.send(w)
 }
 
-func (a *api) answer(w *answer, r *http.Request) *apiError {
+// respond answers a request in its transaction.
+func (a *api) respond(w *answer, r *http.Request) *apiError {
 	q, failure := readRequest(r)
 	if failure != nil {
 		return failure
@@ -152,7 +153,7 @@ func readRequest(r *http.Request) (*request, *apiError) {
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return nil, &apiError{http.StatusRequestEntityTooLarge, "0x0", "The request is too large."}
 	} else if err != nil {
-		return nil, badPayload(q.path[0].name, "System.IO.IOException: %v", err)
+		return nil, badPayload(q.path[0].name, "%v", err)
 	}
 	q.body = body
 	return q, nil

@@ -36,8 +36,7 @@ func (a *api) bulk(w *answer, q *request, t *table, action string) *apiError {
 	for i, object := range targets {
 		p, failure := t.payload(object)
 		if failure == nil && p.odataType == "" {
-			failure = badPayload(t.LogicalName, "Microsoft.OData.ODataException: A type named 'Microsoft.Dynamics.CRM.crmbaseentity'"+
-				" is abstract: each target needs '@odata.type'.")
+			failure = badPayload(t.LogicalName, "Each target needs '@odata.type': 'Microsoft.Dynamics.CRM.crmbaseentity' is abstract.")
 		}
 		if failure == nil {
 			ids[i], failure = one(t, p)
@@ -67,11 +66,11 @@ func readTargets(t *table, body []byte) ([]map[string]any, *apiError) {
 	for i, element := range list {
 		targets[i], _ = element.(map[string]any)
 		if targets[i] == nil {
-			return nil, badPayload(t.LogicalName, "Microsoft.OData.ODataException: The element %d of 'Targets' is no object.", i)
+			return nil, badPayload(t.LogicalName, "The element %d of 'Targets' is no object.", i)
 		}
 	}
 	if len(targets) == 0 || len(call) != 1 {
-		return nil, badPayload(t.LogicalName, "Microsoft.OData.ODataException: The body must be {\"Targets\":[…]}, with a target.")
+		return nil, badPayload(t.LogicalName, "The body must be {\"Targets\":[…]}, with a target.")
 	}
 	return targets, nil
 }
@@ -90,7 +89,7 @@ func (a *api) updateTarget(t *table, p *payload) (uuid.UUID, *apiError) {
 	case failure != nil:
 		return uuid.Nil, failure
 	case to.key == nil && to.id == uuid.Nil:
-		return uuid.Nil, badPayload(t.LogicalName, "System.ArgumentException: Entity Id must be specified for Update.")
+		return uuid.Nil, badPayload(t.LogicalName, "Entity Id must be specified for Update.")
 	case to.row == nil:
 		return uuid.Nil, t.missing(to)
 	}
@@ -134,6 +133,5 @@ func (t *table) payloadTarget(p *payload) (target, *apiError) {
 	if args, closed := strings.CutSuffix(args, ")"); ok && closed {
 		return t.target(args)
 	}
-	return target{}, badPayload(t.LogicalName, "Microsoft.OData.ODataException: The '@odata.id' '%s' is not an address in '%s'.",
-		p.odataID, t.EntitySet)
+	return target{}, badPayload(t.LogicalName, "The '@odata.id' '%s' is not an address in '%s'.", p.odataID, t.EntitySet)
 }

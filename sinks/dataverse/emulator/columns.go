@@ -2,8 +2,6 @@ package emulator
 
 import (
 	"encoding/json"
-	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -123,7 +121,7 @@ func (c *column) convert(table string, v any) (value, *apiError) {
 	}
 	if !ok {
 		literal, _ := json.Marshal(v) // it was JSON before
-		return null, badPayload(table, "Microsoft.OData.ODataException: Cannot convert the literal '%s' to the expected type '%s'.",
+		return null, badPayload(table, "Cannot convert the literal '%s' to the expected type '%s'.",
 			strings.Trim(string(literal), `"`), c.edmType())
 	}
 	return c.check(table, converted)
@@ -134,25 +132,25 @@ func (c *column) check(table string, v value) (value, *apiError) {
 	switch v[0] {
 	case tagText:
 		if units := len(utf16.Encode([]rune(v.text()))); units > c.MaxLength {
-			return null, &apiError{http.StatusBadRequest, "0x80044331", fmt.Sprintf("A validation error occurred.  The length of"+
-				" the '%s' attribute of the '%s' entity exceeded the maximum allowed length of '%d'.", c.LogicalName, table, c.MaxLength)}
+			return null, badRequest("0x80044331", "A validation error occurred.  The length of the '%s' attribute of the '%s'"+
+				" entity exceeded the maximum allowed length of '%d'.", c.LogicalName, table, c.MaxLength)
 		}
 	case tagInt:
 		if n := v.int(); float64(n) < c.Min || float64(n) > c.Max {
-			return null, &apiError{http.StatusBadRequest, "0x8004432f", fmt.Sprintf("A validation error occurred for %s.%s. The"+
-				" value %d is outside the valid range. Minimum Value: %.0f, Maximum value: %.0f", table, c.LogicalName, n, c.Min, c.Max)}
+			return null, badRequest("0x8004432f", "A validation error occurred for %s.%s. The value %d is outside the valid"+
+				" range. Minimum Value: %.0f, Maximum value: %.0f", table, c.LogicalName, n, c.Min, c.Max)
 		}
 	case tagDecimal:
 		low, high, d := bound(c.Min), bound(c.Max), v.decimal()
 		if d.compare(low) < 0 || d.compare(high) > 0 {
-			return null, &apiError{http.StatusBadRequest, "0x80044330", fmt.Sprintf("A validation error occurred for %s.%s. The"+
-				" value %s of type System.%s is outside the valid range(%s to %s).", table, c.LogicalName, d, c.Type, low, high)}
+			return null, badRequest("0x80044330", "A validation error occurred for %s.%s. The value %s of type System.%s is"+
+				" outside the valid range(%s to %s).", table, c.LogicalName, d, c.Type, low, high)
 		}
 		return decimalValue(d.round(c.Precision)), nil
 	case tagTime:
 		if t := time.Unix(v.int(), 0).UTC(); t.Before(oldest) {
-			return null, &apiError{http.StatusBadRequest, "0x80040239", fmt.Sprintf("DateTime is less than minimum value supported"+
-				" by CrmDateTime. Actual value: %s, Minimum value supported: 01/01/1753 00:00:00", t.Format("01/02/2006 15:04:05"))}
+			return null, badRequest("0x80040239", "DateTime is less than minimum value supported by CrmDateTime. Actual value:"+
+				" %s, Minimum value supported: 01/01/1753 00:00:00", t.Format("01/02/2006 15:04:05"))
 		}
 	}
 	return v, nil

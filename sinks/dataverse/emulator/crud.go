@@ -187,7 +187,7 @@ func (a *api) setColumn(w *answer, q *request, t *table, r *row, c *column) *api
 		}
 	}
 	if _, given := body["value"]; !given || len(body) != 1 {
-		return badPayload(t.LogicalName, "Microsoft.OData.ODataException: The body must be {\"value\":…}.")
+		return badPayload(t.LogicalName, "The body must be {\"value\":…}.")
 	}
 	p, failure := t.payload(map[string]any{c.LogicalName: body["value"]})
 	if failure != nil {

@@ -69,7 +69,8 @@
 // Paths and methods:
 //   - A first segment that is no entity set is 404 in small letters, and 501 otherwise, as functions, actions and sets of
 //     metadata begin with capitals.
-//   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413.
+//   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413, a
+//     URL of more than 32,768 characters 414.
 //
 // Tokens:
 //   - Any tenant gives them, for a secret only: assertions, other grants and other applications than the one are refused.

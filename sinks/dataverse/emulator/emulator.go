@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -72,22 +73,28 @@ func (d *data) prepare(empty bool) *apiError {
 	})
 }
 
+// maxURL is how many characters a URL outside a batch may have.
+const maxURL = 32_768
+
 // chain is the way of a request:
 //
 //	control | counters → faults → token endpoint | token check → protection → latency → batch | api
 func (e *Emulator) chain(c Config) http.Handler {
-	tokens := newTokens(or(c.ClientID), or(c.ClientSecret), c.TokenLife, c.Now, e.counters)
+	tokens := newTokens(cmp.Or(c.ClientID, "emulator"), cmp.Or(c.ClientSecret, "emulator"), c.TokenLife, c.Now, e.counters)
 	api := &api{data: e.data, targets: e.counters.targets}
 	batch := &batch{inner: api, atomically: e.data.atomically}
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.Latency > 0 {
 			e.faults.wait(c.Latency, nil)
 		}
-		if strings.HasSuffix(r.URL.Path, "/$batch") {
+		switch {
+		case len(r.URL.RequestURI()) > maxURL:
+			(&apiError{http.StatusRequestURITooLong, "0x0", "The URL is too long."}).write(w)
+		case strings.HasSuffix(r.URL.Path, "/$batch"):
 			batch.ServeHTTP(w, r)
-			return
+		default:
+			api.ServeHTTP(w, r)
 		}
-		api.ServeHTTP(w, r)
 	})
 	authorised := tokens.wrap(newProtection(c.Limits, c.Now, e.counters).wrap(service))
 	public := e.counters.wrap(e.faults.wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,14 +112,6 @@ func (e *Emulator) chain(c Config) http.Handler {
 		}
 		public.ServeHTTP(w, r)
 	})
-}
-
-// or is the name, or what clients use by default.
-func or(name string) string {
-	if name == "" {
-		return "emulator"
-	}
-	return name
 }
 
 // ServeHTTP serves the Web API, the token endpoint and the control endpoint.

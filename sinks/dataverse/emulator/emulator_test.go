@@ -253,6 +253,7 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "apex_campaignmetric", "") // the logical name is no entity set
 	o.refuse(http.StatusNotFound, "0x8006088a", "GET", rowAt(1)+"/apex_nothing", "")
 	o.refuse(http.StatusMethodNotAllowed, "0x0", "PATCH", campaigns, "{}")
+	o.mustDo(http.StatusRequestURITooLong, "GET", campaigns+"?$filter=apex_name+eq+'"+strings.Repeat("a", maxURL)+"'", "")
 	o.refuse(http.StatusMethodNotAllowed, "0x0", "POST", rowAt(1), "{}")
 	empty := start(t, Config{Empty: true})
 	empty.refuse(http.StatusNotFound, "0x8006088a", "GET", campaigns, "")

@@ -36,16 +36,30 @@ func notKnown(format string, args ...any) *apiError {
 	return &apiError{http.StatusNotImplemented, "", "The emulator does not know " + fmt.Sprintf(format, args...) + "."}
 }
 
-// badQuery refuses a URL.
-func badQuery(format string, args ...any) *apiError {
-	return &apiError{http.StatusBadRequest, "0x80060888", fmt.Sprintf(format, args...)}
+// badRequest refuses a request for what is in it.
+func badRequest(code, format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, code, fmt.Sprintf(format, args...)}
 }
 
-// badPayload refuses a body about the table or definition for its form.
+// badQuery refuses a URL.
+func badQuery(format string, args ...any) *apiError { return badRequest("0x80060888", format, args...) }
+
+// badPayload refuses a body about a table or a definition for its form.
 func badPayload(of, format string, args ...any) *apiError {
-	return &apiError{http.StatusBadRequest, "0x80048d19", fmt.Sprintf("Error identified in Payload provided by the user for"+
-		" Entity :'%s', For more information on this error please follow this help link"+
-		" https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : %s", of, fmt.Sprintf(format, args...))}
+	return payloadError(of, "Microsoft.OData.ODataException: "+fmt.Sprintf(format, args...))
+}
+
+// badProperty refuses a body for a property that its type does not have.
+func badProperty(of, name, odataType string) *apiError {
+	return payloadError(of, fmt.Sprintf("Microsoft.Crm.CrmException: Invalid property '%s' was found in entity '%s'. --->"+
+		" Microsoft.OData.ODataException: The property '%s' does not exist on type '%s'. Make sure to only use property names"+
+		" that are defined by the type.", name, odataType, name, odataType))
+}
+
+func payloadError(of, exception string) *apiError {
+	return badRequest("0x80048d19", "Error identified in Payload provided by the user for Entity :'%s', For more information on"+
+		" this error please follow this help link https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : %s",
+		of, exception)
 }
 
 // badMethod refuses a method that the resource does not have.

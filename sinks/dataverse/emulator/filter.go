@@ -53,10 +53,9 @@ func scanFilter(text string) ([]token, *apiError) {
 		case strings.IndexByte(filterSigns, text[0]) >= 0:
 			tokens, text = append(tokens, token{text[:1], false}), text[1:]
 		default:
-			end := strings.IndexFunc(text, func(c rune) bool { return unicode.IsSpace(c) || strings.ContainsRune(filterSigns+"'", c) })
-			if end < 0 {
-				end = len(text)
-			}
+			end := strings.IndexFunc(text+" ", func(c rune) bool {
+				return unicode.IsSpace(c) || strings.ContainsRune(filterSigns+"'", c)
+			})
 			tokens, text = append(tokens, token{text[:end], false}), text[end:]
 		}
 	}
@@ -155,7 +154,7 @@ func (p *filterParser[T]) comparison() (predicate[T], *apiError) {
 	switch {
 	case !name.quoted && p.is("("):
 		return p.function(name.text)
-	case name.quoted || name.text == "null" || name.text[0] >= '0' && name.text[0] <= '9' || name.text[0] == '-' || name.text[0] == '@':
+	case name.quoted || name.text == "null" || strings.IndexByte("0123456789-@", name.text[0]) >= 0:
 		return nil, notKnown("a filter with %q on the left side", name.text)
 	}
 	left, failure := p.lookup(name.text)
@@ -212,6 +211,15 @@ func (p *filterParser[T]) literal(c *column, t token) (value, *apiError) {
 		" of '%s'.", t.text, c.edmType(), c.LogicalName)
 }
 
+// column takes the name of a column.
+func (p *filterParser[T]) column() (operand[T], *apiError) {
+	name, failure := p.next()
+	if failure != nil {
+		return operand[T]{}, failure
+	}
+	return p.lookup(name.text)
+}
+
 // function reads what stands behind a function's name.
 func (p *filterParser[T]) function(name string) (predicate[T], *apiError) {
 	switch name {
@@ -232,11 +240,7 @@ func (p *filterParser[T]) textFunction(holds func(text, part string) bool) (pred
 	if failure := p.expect("("); failure != nil {
 		return nil, failure
 	}
-	name, failure := p.next()
-	if failure != nil {
-		return nil, failure
-	}
-	left, failure := p.lookup(name.text)
+	left, failure := p.column()
 	if failure != nil {
 		return nil, failure
 	}
@@ -263,11 +267,7 @@ func (p *filterParser[T]) in() (predicate[T], *apiError) {
 	if failure := p.expect("(", "PropertyName", "="); failure != nil {
 		return nil, failure
 	}
-	name, failure := p.next()
-	if failure != nil {
-		return nil, failure
-	}
-	left, failure := p.lookup(name.text)
+	left, failure := p.column()
 	if failure != nil {
 		return nil, failure
 	}
@@ -282,7 +282,8 @@ func (p *filterParser[T]) in() (predicate[T], *apiError) {
 		}
 		v, ok := left.column.parse(literal.text)
 		if !ok || !literal.quoted {
-			return nil, badQuery("The value '%s' is not of the type '%s' of '%s'.", literal.text, left.column.edmType(), name.text)
+			return nil, badQuery("The value '%s' is not of the type '%s' of '%s'.",
+				literal.text, left.column.edmType(), left.column.LogicalName)
 		}
 		wanted = append(wanted, v)
 	}

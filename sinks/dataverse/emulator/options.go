@@ -84,7 +84,8 @@ func noProperty(name, odataType string) *apiError {
 func (q *request) context(t *table, one bool) string {
 	text := q.base + "$metadata#" + t.EntitySet
 	if list, given := q.query["$select"]; given {
-		text += "(" + strings.Join(strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }), ",") + ")"
+		names := strings.FieldsFunc(list, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
+		text += "(" + strings.Join(names, ",") + ")"
 	}
 	if one {
 		text += "/$entity"

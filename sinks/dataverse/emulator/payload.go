@@ -40,10 +40,10 @@ func readObject(of string, body []byte) (map[string]any, *apiError) {
 	in := json.NewDecoder(bytes.NewReader(body))
 	in.UseNumber()
 	if err := in.Decode(&object); err != nil {
-		return nil, badPayload(of, "Microsoft.OData.ODataException: %v", err)
+		return nil, badPayload(of, "%v", err)
 	}
 	if _, err := in.Token(); err != io.EOF || object == nil {
-		return nil, badPayload(of, "Microsoft.OData.ODataException: The body must be one JSON object.")
+		return nil, badPayload(of, "The body must be one JSON object.")
 	}
 	return object, nil
 }
@@ -74,8 +74,8 @@ func (p *payload) annotation(t *table, name string, v any) *apiError {
 	case name == "@odata.type":
 		p.odataType = strings.TrimPrefix(text, "#")
 		if p.odataType != t.odataType() {
-			return badPayload(t.LogicalName, "Microsoft.OData.ODataException: A resource with type '%s' was found, but it is not"+
-				" assignable to the expected type '%s'.", p.odataType, t.odataType())
+			return badPayload(t.LogicalName, "A resource with type '%s' was found, but it is not assignable to the expected type"+
+				" '%s'.", p.odataType, t.odataType())
 		}
 	case name == "@odata.id":
 		p.odataID = text
@@ -89,8 +89,7 @@ func (p *payload) setID(t *table, v any) *apiError {
 	text, _ := v.(string)
 	id, ok := parseID(text)
 	if !ok || id == uuid.Nil {
-		return badPayload(t.LogicalName, "Microsoft.OData.ODataException: Cannot convert the literal '%v' to the expected type"+
-			" 'Edm.Guid'.", v)
+		return badPayload(t.LogicalName, "Cannot convert the literal '%v' to the expected type 'Edm.Guid'.", v)
 	}
 	p.id = id
 	return nil
@@ -99,9 +98,7 @@ func (p *payload) setID(t *table, v any) *apiError {
 func (p *payload) assign(t *table, name string, v any) *apiError {
 	c := t.column(name)
 	if c == nil {
-		return badPayload(t.LogicalName, "Microsoft.Crm.CrmException: Invalid property '%s' was found in entity '%s'."+
-			" ---> Microsoft.OData.ODataException: The property '%s' does not exist on type '%s'. Make sure to only use property"+
-			" names that are defined by the type.", name, t.odataType(), name, t.odataType())
+		return badProperty(t.LogicalName, name, t.odataType())
 	}
 	if c.System {
 		return nil // the service ignores them

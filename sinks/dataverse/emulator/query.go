@@ -26,12 +26,7 @@ func (a *api) list(w *answer, q *request, t *table) *apiError {
 	if failure != nil {
 		return failure
 	}
-	body := []byte("{" + q.context(t, false))
-	if q.query["$count"] == "true" {
-		body = l.appendCount(body)
-	} else if q.prefer.wantsAnnotation("Microsoft.Dynamics.CRM.totalrecordcount") {
-		body = append(body, `"@Microsoft.Dynamics.CRM.totalrecordcount":-1,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":false,`...)
-	}
+	body := l.appendCount([]byte("{" + q.context(t, false)))
 	body = append(body, `"value":[`...)
 	var last *row
 	n, more := 0, false
@@ -86,7 +81,7 @@ func (l *listing) readSize() *apiError {
 	top, err := strconv.ParseUint(text, 10, 31)
 	switch {
 	case given && err != nil:
-		return badQuery("Invalid value '%s' for $top query option found. The $top query option requires a non-negative integer value.", text)
+		return badQuery("Invalid value '%s' for $top query option found. It requires a non-negative integer value.", text)
 	case l.prefer.pageSize > 0:
 		l.size = l.prefer.pageSize
 	case given:
@@ -120,13 +115,16 @@ func (l *listing) rows() iter.Seq[*row] {
 	}
 }
 
-// appendCount counts all rows that match, up to the most that are counted.
+// appendCount counts all rows that match, if that is asked for. Its annotation is -1 if not.
 func (l *listing) appendCount(body []byte) []byte {
-	n, exceeded := l.table.count(l.matches)
-	body = fmt.Appendf(body, `"@odata.count":%d,`, n)
-	if l.prefer.wantsAnnotation("Microsoft.Dynamics.CRM.totalrecordcount") {
-		body = fmt.Appendf(body, `"@Microsoft.Dynamics.CRM.totalrecordcount":%d,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":%t,`,
-			n, exceeded)
+	const annotation = "Microsoft.Dynamics.CRM.totalrecordcount"
+	n, exceeded := -1, false
+	if l.query["$count"] == "true" {
+		n, exceeded = l.table.count(l.matches)
+		body = fmt.Appendf(body, `"@odata.count":%d,`, n)
+	}
+	if l.prefer.wantsAnnotation(annotation) {
+		body = fmt.Appendf(body, `"@%s":%d,"@%slimitexceeded":%t,`, annotation, n, annotation, exceeded)
 	}
 	return body
 }

@@ -66,7 +66,8 @@ func plural(name string) string {
 	switch {
 	case strings.HasSuffix(name, "y") && !strings.ContainsAny(name[max(0, len(name)-2):len(name)-1], "aeiou"):
 		return strings.TrimSuffix(name, "y") + "ies"
-	case strings.HasSuffix(name, "s"), strings.HasSuffix(name, "x"), strings.HasSuffix(name, "ch"), strings.HasSuffix(name, "sh"):
+	case strings.HasSuffix(name, "s"), strings.HasSuffix(name, "x"), strings.HasSuffix(name, "ch"),
+		strings.HasSuffix(name, "sh"):
 		return name + "es"
 	}
 	return name + "s"
@@ -191,5 +192,6 @@ func (e *Emulator) Rows(entitySet string) []map[string]any {
 
 // inNameOrder are all tables.
 func (d *data) inNameOrder() []*table {
-	return slices.SortedFunc(maps.Values(d.tables), func(a, b *table) int { return strings.Compare(a.LogicalName, b.LogicalName) })
+	byName := func(a, b *table) int { return strings.Compare(a.LogicalName, b.LogicalName) }
+	return slices.SortedFunc(maps.Values(d.tables), byName)
 }
