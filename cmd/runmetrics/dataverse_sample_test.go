@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"regexp"
@@ -29,7 +28,7 @@ func copying(t *testing.T, organization http.Handler, more map[string]string) (a
 // impatient is the command with less time than people get.
 func impatient(t *testing.T, ctx context.Context, environ map[string]string, patience time.Duration) error {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr syncBuffer
 	s := &sample{app: &app{environ: environ, stdout: &stdout, stderr: &stderr}, patience: patience}
 	err := s.run(ctx, nil)
 	if err == nil {

@@ -148,6 +148,9 @@ func (d *doctor) examineTable(ctx context.Context, client *dataverse.Client) *da
 
 // examineTitle says what becomes of the column that people see first.
 func (d *doctor) examineTitle(table *dataverse.Table) {
+	if _, field := fieldNames[table.PrimaryName]; field {
+		return // it is one of the 13, which are never shortened
+	}
 	title, exists := table.Columns[table.PrimaryName]
 	if want := dataverse.Wanted(table.LogicalName).PrimaryName; exists && title.MaxLength < want.MaxLength {
 		d.ok("dataverse", "title", fmt.Sprintf("%s holds %d characters: longer titles are shortened; the ids stand in full in their own columns",

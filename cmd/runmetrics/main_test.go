@@ -30,7 +30,7 @@ type result struct {
 // call runs the program to its end.
 func call(t *testing.T, environ map[string]string, stdin string, args ...string) result {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr syncBuffer // what NATS still logs when the program has ended, it logs from elsewhere
 	code := run(t.Context(), args, environ, strings.NewReader(stdin), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
