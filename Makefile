@@ -16,8 +16,9 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## bare read, committed events/s, their ratio and the delay, in one run (3 rounds, a few minutes)
+bench: ## bare read, committed events/s, their ratio, delays to the store and to Dataverse, in one run (a few minutes)
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkPipeline$$' -benchtime 3x -timeout 30m ./consumer
+	go test -run '^$$' -bench '^BenchmarkDataverseDelay$$' -benchtime 1x ./cmd/runmetrics
 
 ci: ## what .ci/run does
 	.ci/run

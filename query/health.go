@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 )
 
 // What State.State and StreamState.State say.
@@ -22,6 +23,30 @@ type State struct {
 	State   string        `json:"state" enum:"starting,active,standby,degraded,blocked,stopping"`
 	Reasons []string      `json:"reasons" required:"false" nullable:"false" doc:"Why it is not simply active."`
 	Streams []StreamState `json:"streams" required:"false" nullable:"false"`
+	// Dataverse is nil without a copy there.
+	Dataverse *CopyState `json:"dataverse,omitempty" required:"false" doc:"How the copy in Microsoft Dataverse is, where there is one."`
+}
+
+// CopyState is how the copy of the store in Dataverse is kept. Counts are of this process unless they say otherwise.
+type CopyState struct {
+	State        string      `json:"state" enum:"standby,active,throttled,degraded,blocked,budget" doc:"standby: another replica keeps the copy. throttled: Dataverse asked for a pause. budget: the rows of the day are used up."`
+	Reasons      []string    `json:"reasons" nullable:"false"`
+	Requests     int64       `json:"requests" doc:"Requests with rows."`
+	Throttles    int64       `json:"throttles" doc:"Answers that asked for a pause."`
+	Delivered    int64       `json:"delivered" doc:"Rows that Dataverse took."`
+	TargetsToday int64       `json:"targetsToday" doc:"Rows sent on this UTC day by all processes."`
+	Parked       int64       `json:"parked" doc:"Runs whose row Dataverse refuses."`
+	ParkedRows   []ParkedRow `json:"parkedRows" nullable:"false" doc:"The newest of them, at most 20."`
+}
+
+// ParkedRow is a run whose row Dataverse refuses. The store has its full record.
+type ParkedRow struct {
+	CampaignID string    `json:"campaignId"`
+	RunID      string    `json:"runId"`
+	Phase      string    `json:"phase"`
+	RunKey     uuid.UUID `json:"runKey"`
+	Version    int64     `json:"version"`
+	Reason     string    `json:"reason" doc:"The column and its limit, or Dataverse's own code and message."`
 }
 
 // StreamState is how the reading of one stream is.
@@ -84,6 +109,12 @@ func (s *server) ready(_ context.Context, in *readyInput) (*readyOutput, error) 
 	state.Streams = append([]StreamState{}, state.Streams...)
 	for i := range state.Streams {
 		state.Streams[i].Reasons = append([]string{}, state.Streams[i].Reasons...)
+	}
+	if state.Dataverse != nil {
+		copied := *state.Dataverse
+		copied.Reasons = append([]string{}, copied.Reasons...)
+		copied.ParkedRows = append([]ParkedRow{}, copied.ParkedRows...)
+		state.Dataverse = &copied
 	}
 	return &readyOutput{Body: state}, nil
 }

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/apexsalesai/runmetrics/query"
+	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
 // fault is one thing wrong with the configuration.
@@ -121,18 +124,44 @@ func checkAPI(cfg *Config, f *faults) {
 	}
 }
 
-// checkDataverse refuses what would look as if rows were copied: silence would be taken for success.
-func checkDataverse(vars map[string]string, cfg *Config, f *faults) {
-	const problem = "this version has no Dataverse copy yet; unset it, or set USE_DATAVERSE=false to keep the settings"
-	if cfg.UseDataverse != nil {
-		if *cfg.UseDataverse {
-			f.add("USE_DATAVERSE", "this version has no Dataverse copy yet; set it to false")
+// tableName is what Dataverse allows: a publisher's prefix and a name.
+var tableName = regexp.MustCompile(`^[a-z][a-z0-9]*_[a-z0-9_]+$`)
+
+func checkDataverse(cfg *Config, f *faults) {
+	for variable, address := range map[string]string{"DATAVERSE_URL": cfg.DataverseURL, "DATAVERSE_AUTHORITY": cfg.DataverseAuthority} {
+		u, err := url.Parse(address)
+		switch {
+		case address == "":
+		case err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+			f.add(variable, "is not a URL without a path, such as https://contoso.crm.dynamics.com")
+		case u.Scheme != "https" && !(u.Scheme == "http" && query.IsLoopback(net.JoinHostPort(u.Hostname(), "0"))):
+			f.add(variable, "must begin with https://; http:// is for loopback addresses only")
 		}
-		return
 	}
-	for variable := range vars {
-		if strings.HasPrefix(variable, "DATAVERSE_") {
-			f.add(variable, problem)
+	if !tableName.MatchString(cfg.DataverseTable) || len(cfg.DataverseTable) > 50 {
+		f.add("DATAVERSE_TABLE", fmt.Sprintf("%q is not a logical name such as %s", cfg.DataverseTable, dataverse.DefaultTable))
+	}
+	if cfg.DataverseMinInterval < 0 {
+		f.add("DATAVERSE_MIN_INTERVAL", "must not be negative; write a time such as 1s")
+	}
+	if cfg.DataverseDailyBudget < 0 {
+		f.add("DATAVERSE_DAILY_BUDGET", "must not be negative; 0 is any number of rows")
+	}
+}
+
+// needDataverse wants all that it takes to reach an organization.
+func needDataverse(cfg *Config, f *faults) {
+	for _, need := range []struct {
+		variable, what string
+		set            bool
+	}{
+		{"DATAVERSE_URL", "the organization's URL, such as https://contoso.crm.dynamics.com", cfg.DataverseURL != ""},
+		{"DATAVERSE_TENANT_ID", "the id or domain of the Microsoft Entra tenant", cfg.DataverseTenantID != ""},
+		{"DATAVERSE_CLIENT_ID", "the id of an app registration", cfg.DataverseClientID != ""},
+		{"DATAVERSE_CLIENT_SECRET", "its secret, or DATAVERSE_CLIENT_SECRET_FILE to a file that holds it", cfg.DataverseClientSecret.IsSet()},
+	} {
+		if !need.set {
+			f.add(need.variable, "is missing; set it to "+need.what+" (`runmetrics dataverse-emulator` prints what its own are)")
 		}
 	}
 }

@@ -44,7 +44,16 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
 
-	UseDataverse *bool `env:"USE_DATAVERSE" want:"true or false" help:"must not be true: this version has no Dataverse copy"`
+	UseDataverse          *bool         `env:"USE_DATAVERSE" want:"true or false" help:"keep a copy in Microsoft Dataverse; unset: false, true in dev, which has an emulator"`
+	DataverseURL          string        `env:"DATAVERSE_URL" help:"the organization, https://contoso.crm.dynamics.com; unset: NEXT_PUBLIC_DATAVERSE_URL"`
+	DataverseURLStudio    string        `env:"NEXT_PUBLIC_DATAVERSE_URL" help:"the same under Studio's name for it"`
+	DataverseTenantID     string        `env:"DATAVERSE_TENANT_ID" help:"id or domain of the Microsoft Entra tenant"`
+	DataverseClientID     string        `env:"DATAVERSE_CLIENT_ID" help:"id of the app registration that is an application user there"`
+	DataverseClientSecret Secret        `env:"DATAVERSE_CLIENT_SECRET" help:"its client secret"`
+	DataverseAuthority    string        `env:"DATAVERSE_AUTHORITY" help:"who issues tokens; unset: the public cloud's authority"`
+	DataverseTable        string        `env:"DATAVERSE_TABLE" envDefault:"apex_campaignmetric" help:"logical name of the table"`
+	DataverseMinInterval  time.Duration `env:"DATAVERSE_MIN_INTERVAL" envDefault:"1s" want:"a time such as 1s" help:"how often the row of a run is sent at the most, first and closing records aside"`
+	DataverseDailyBudget  int64         `env:"DATAVERSE_DAILY_BUDGET" envDefault:"0" want:"a number such as 25000" help:"rows sent on a UTC day at the most, the last tenth for closing records; 0: any number"`
 }
 
 // SyncEvery is how often the embedded server syncs what it wrote; SyncAlways is every write.
@@ -83,6 +92,9 @@ func (c *Config) natsURL() Secret {
 	return NewSecret("nats://" + c.NATSListen)
 }
 
+// copied tells whether Dataverse gets a copy.
+func (c *Config) copied() bool { return c.UseDataverse != nil && *c.UseDataverse }
+
 // directURL is where migrations connect.
 func (c *Config) directURL() Secret {
 	if c.DatabaseURLDirect.IsSet() {
@@ -105,8 +117,10 @@ func loadConfig(environ map[string]string, envFile string, more ...check) (*Conf
 	if dir, err := filepath.Abs(cfg.DataDir); err == nil {
 		cfg.DataDir = dir // messages about it are read elsewhere
 	}
-	checkDataverse(vars, cfg, f)
-	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI}, more...) {
+	if cfg.DataverseURL == "" {
+		cfg.DataverseURL = cfg.DataverseURLStudio
+	}
+	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI, checkDataverse}, more...) {
 		check(cfg, f)
 	}
 	if len(f.list) > 0 {

@@ -54,27 +54,32 @@ func TestConfigHasDefaultsForEverything(t *testing.T) {
 func TestConfigReportsAllFaultsAtOnceWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	environ := map[string]string{
-		"NATS_URL":            "nats://user:hunter2@nats:port",
-		"NATS_NKEY":           "SUhunter2",
-		"NATS_CREDS":          "/nowhere/hunter2less.creds",
-		"NATS_CERT":           writeFile(t, "x"),
-		"NATS_LISTEN":         "4222",
-		"NATS_SYNC":           "sometimes",
-		"STREAMS":             "RUN_EVENTS,RUN EVENTS",
-		"DEPLOYMENT":          "a.b",
-		"DATABASE_URL":        "postgres://user:hunter2/3@host/db",
-		"DATABASE_URL_DIRECT": "mysql://user:hunter2@host/db",
-		"HTTP_ADDR":           "127.0.0.1:http",
-		"API_KEYS_FILE":       "/nowhere/keys",
-		"RUN_IDLE_TIMEOUT":    "soon",
-		"DEADLETTER_LIMIT":    "0",
-		"LOG_LEVEL":           "loud",
-		"LOG_FORMAT":          "xml",
-		"USE_DATAVERSE":       "true",
+		"NATS_URL":               "nats://user:hunter2@nats:port",
+		"NATS_NKEY":              "SUhunter2",
+		"NATS_CREDS":             "/nowhere/hunter2less.creds",
+		"NATS_CERT":              writeFile(t, "x"),
+		"NATS_LISTEN":            "4222",
+		"NATS_SYNC":              "sometimes",
+		"STREAMS":                "RUN_EVENTS,RUN EVENTS",
+		"DEPLOYMENT":             "a.b",
+		"DATABASE_URL":           "postgres://user:hunter2/3@host/db",
+		"DATABASE_URL_DIRECT":    "mysql://user:hunter2@host/db",
+		"HTTP_ADDR":              "127.0.0.1:http",
+		"API_KEYS_FILE":          "/nowhere/keys",
+		"RUN_IDLE_TIMEOUT":       "soon",
+		"DEADLETTER_LIMIT":       "0",
+		"LOG_LEVEL":              "loud",
+		"LOG_FORMAT":             "xml",
+		"USE_DATAVERSE":          "yes please",
+		"DATAVERSE_URL":          "https://user:hunter2@contoso.crm.dynamics.com",
+		"DATAVERSE_AUTHORITY":    "http://login.example.com",
+		"DATAVERSE_TABLE":        "Campaign Metrics",
+		"DATAVERSE_MIN_INTERVAL": "-1s",
+		"DATAVERSE_DAILY_BUDGET": "-1",
 	}
 	got := faultsOf(t, environ, "")
-	want := []string{"API_KEYS_FILE", "DATABASE_URL", "DATABASE_URL_DIRECT", "DEADLETTER_LIMIT", "DEPLOYMENT", "HTTP_ADDR",
-		"LOG_FORMAT", "LOG_LEVEL", "NATS_CERT", "NATS_CREDS", "NATS_LISTEN", "NATS_SYNC", "NATS_URL", "RUN_IDLE_TIMEOUT",
+	want := []string{"API_KEYS_FILE", "DATABASE_URL", "DATABASE_URL_DIRECT", "DATAVERSE_AUTHORITY", "DATAVERSE_DAILY_BUDGET",
+		"DATAVERSE_MIN_INTERVAL", "DATAVERSE_TABLE", "DATAVERSE_URL", "DEADLETTER_LIMIT", "DEPLOYMENT", "HTTP_ADDR", "LOG_FORMAT", "LOG_LEVEL", "NATS_CERT", "NATS_CREDS", "NATS_LISTEN", "NATS_SYNC", "NATS_URL", "RUN_IDLE_TIMEOUT",
 		"STREAMS", "USE_DATAVERSE"}
 	if !slices.Equal(got, want) {
 		t.Errorf("faults of\n%v, want\n%v", got, want)
@@ -150,21 +155,32 @@ func TestConfigNamesAnEnvFileThatIsNoneWithoutQuotingIt(t *testing.T) {
 	}
 }
 
-func TestConfigRefusesDataverseUnlessItIsSwitchedOff(t *testing.T) {
+// TestConfigWantsAllOfDataverse of a service that keeps a copy there, and nothing of others.
+func TestConfigWantsAllOfDataverse(t *testing.T) {
 	t.Parallel()
+	whole := map[string]string{"USE_DATAVERSE": "true", "NEXT_PUBLIC_DATAVERSE_URL": "https://contoso.crm.dynamics.com/",
+		"DATAVERSE_TENANT_ID": "t", "DATAVERSE_CLIENT_ID": "c", "DATAVERSE_CLIENT_SECRET_FILE": writeFile(t, "s\n")}
 	for _, c := range []struct {
 		environ map[string]string
+		how     serving
 		want    []string
 	}{
-		{map[string]string{"USE_DATAVERSE": "true", "DATAVERSE_URL": "https://x"}, []string{"USE_DATAVERSE"}},
-		{map[string]string{"USE_DATAVERSE": "yes"}, []string{"USE_DATAVERSE"}},
-		{map[string]string{"DATAVERSE_URL": "https://x", "DATAVERSE_CLIENT_SECRET": "s"}, []string{"DATAVERSE_CLIENT_SECRET", "DATAVERSE_URL"}},
-		{map[string]string{"USE_DATAVERSE": "false", "DATAVERSE_URL": "https://x"}, nil},
-		{map[string]string{"DATAVERSE_URL": ""}, nil},
+		{map[string]string{"USE_DATAVERSE": "true"}, serving{},
+			[]string{"DATAVERSE_CLIENT_ID", "DATAVERSE_CLIENT_SECRET", "DATAVERSE_TENANT_ID", "DATAVERSE_URL"}},
+		{map[string]string{"USE_DATAVERSE": "true"}, serving{emulate: true}, nil},
+		{with(whole, map[string]string{"DATAVERSE_CLIENT_ID": ""}), serving{}, []string{"DATAVERSE_CLIENT_ID"}},
+		{whole, serving{}, nil},
+		{map[string]string{"USE_DATAVERSE": "false", "DATAVERSE_URL": "http://127.0.0.1:8900"}, serving{}, nil},
+		{map[string]string{"DATAVERSE_URL": "https://contoso.crm.dynamics.com/api/data"}, serving{}, []string{"DATAVERSE_URL"}},
 	} {
-		if got := faultsOf(t, c.environ, ""); !slices.Equal(got, c.want) {
+		if got := faultsOf(t, c.environ, "", c.how.check); !slices.Equal(got, c.want) {
 			t.Errorf("%v: faults of %v, want %v", c.environ, got, c.want)
 		}
+	}
+	r := call(t, map[string]string{"USE_DATAVERSE": "true"}, "", "run")
+	r.want(t, exitUsage)
+	if !strings.Contains(r.stderr, "DATAVERSE_TENANT_ID: is missing") {
+		t.Errorf("says %q", r.stderr)
 	}
 }
 

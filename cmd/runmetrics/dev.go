@@ -7,19 +7,22 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
 // devSync is how often dev's broker syncs, as NATS does by default: what is lost with the power of the machine is sample data.
 const devSync = SyncEvery(2 * time.Minute)
 
 func (a *app) dev() *cobra.Command {
-	how := serving{sync: devSync}
+	how := serving{sync: devSync, emulate: true}
 	var noAgents bool
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything embedded, with sample agents",
 		Long: `dev starts a NATS server, a SQLite store and the API in this process, with their files in DATA_DIR, and sample agents
-that publish over NATS as real ones do. NATS_URL and DATABASE_URL are ignored: sample data must not reach real servers.`,
+that publish over NATS as real ones do, and an emulator of Dataverse that gets the copy (USE_DATAVERSE=false: without).
+NATS_URL, DATABASE_URL and DATAVERSE_* are ignored: sample data must not reach real servers.`,
 		Example: `  runmetrics dev
   runmetrics dev --no-agents
   DATA_DIR=/tmp/try HTTP_ADDR=127.0.0.1:0 runmetrics dev`,
@@ -50,6 +53,11 @@ that publish over NATS as real ones do. NATS_URL and DATABASE_URL are ignored: s
 // embed makes the configuration one of embedded parts only.
 func embed(cfg *Config, _ *faults) {
 	cfg.NATSURL, cfg.DatabaseURL, cfg.DatabaseURLDirect = Secret{}, Secret{}, Secret{}
+	if cfg.UseDataverse == nil {
+		use := true
+		cfg.UseDataverse = &use
+	}
+	cfg.DataverseTable = dataverse.DefaultTable // which the emulator has
 }
 
 // welcome says where everything is and what to try.

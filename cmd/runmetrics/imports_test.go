@@ -50,6 +50,13 @@ var importRules = []importRule{
 		"github.com/pressly/goose/v3": "migrations, the same tool as for Postgres",
 		"github.com/google/uuid":      "runs are known by their keys",
 	}},
+	{"sinks/dataverse", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/google/uuid": "row ids are run keys",
+		"golang.org/x/oauth2":    "client credentials",
+	}},
+	{"sinks/dataverse/emulator", nil, map[string]string{
+		"github.com/google/uuid": "row ids",
+	}},
 	{"consumer", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/nats-io/nats.go": "it reads JetStream",
 		"github.com/google/uuid":     "runs are known by their keys",
@@ -58,7 +65,8 @@ var importRules = []importRule{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
 	}},
-	{"cmd/runmetrics", []string{"query", "consumer", "sinks", "sinks/postgres", "sinks/sqlite", "aggregate", "events"}, map[string]string{
+	{"cmd/runmetrics", []string{"query", "consumer", "sinks", "sinks/postgres", "sinks/sqlite", "sinks/dataverse",
+		"sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{
 		"github.com/caarlos0/env/v11":       "the environment as a struct",
 		"github.com/joho/godotenv":          "--env-file",
 		"github.com/spf13/cobra":            "subcommands, their help and completion",
@@ -129,9 +137,12 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
-// storeForTests lets tests of what stands on a store use a real one.
+// storeForTests lets tests of what stands on a store use a real one, and the emulator where Dataverse is meant.
 func storeForTests(name, imported string) bool {
-	return (name == "consumer" || name == "query") &&
+	if imported == module+"/sinks/dataverse/emulator" {
+		return name == "sinks/dataverse"
+	}
+	return (name == "consumer" || name == "query" || name == "sinks/dataverse") &&
 		(imported == module+"/sinks/sqlite" || imported == module+"/sinks/postgres")
 }
 

@@ -39,7 +39,7 @@ func openStore(ctx context.Context, cfg *Config, log *slog.Logger) (sinks.Store,
 }
 
 func postgresConfig(cfg *Config) postgres.Config {
-	return postgres.Config{URL: cfg.DatabaseURL.Reveal(), DeadLetterLimit: int(cfg.DeadLetterLimit)}
+	return postgres.Config{URL: cfg.DatabaseURL.Reveal(), DeadLetterLimit: int(cfg.DeadLetterLimit), Marks: cfg.copied()}
 }
 
 // sqlitePath is the file of the embedded store.
@@ -47,7 +47,7 @@ func sqlitePath(cfg *Config) string { return filepath.Join(cfg.DataDir, "runmetr
 
 // sqliteConfig says how the embedded store is opened.
 func sqliteConfig(cfg *Config) sqlite.Config {
-	c := sqlite.Config{Path: sqlitePath(cfg), DeadLetterLimit: int(cfg.DeadLetterLimit)}
+	c := sqlite.Config{Path: sqlitePath(cfg), DeadLetterLimit: int(cfg.DeadLetterLimit), Marks: cfg.copied()}
 	if !cfg.NATSURL.IsSet() {
 		// Broker and store lie in one directory, so no other machine can have the same pair: the fingerprint must
 		// survive a new host name, which containers get at each start.

@@ -37,11 +37,15 @@ var systemTests = []struct {
 	run   func(t *testing.T, s *system)
 }{
 	{name: "idle", heavy: true, run: testIdle},
+	{name: "dataverse-load", heavy: true, run: testDataverseLoad},
 	{name: "kill", heavy: true, run: testKill},
+	{name: "dataverse-stop", heavy: true, run: testDataverseStop},
+	{name: "dataverse-kill", heavy: true, run: testDataverseKill},
 	{name: "outage", heavy: true, run: testOutage},
 	{name: "replicas", heavy: true, run: testReplicas},
 	{name: "hang", heavy: true, run: testHang},
 	{name: "drain", run: testDrain},
+	{name: "dataverse-secret", run: testDataverseSecret},
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
 	{name: "readme", run: testReadme},

@@ -17,6 +17,7 @@ import (
 type serving struct {
 	sync     SyncEvery // of the embedded broker, where NATS_SYNC does not say
 	insecure bool      // other machines may reach listeners that nothing guards
+	emulate  bool      // the copy goes to an emulator in this process
 
 	keys *query.Keys // set by check
 }
@@ -32,6 +33,9 @@ func (s *serving) check(cfg *Config, f *faults) {
 	}
 	if err := query.CheckListen(cfg.HTTPAddr, cfg.APIKeysFile != "", s.insecure); err != nil {
 		f.add("HTTP_ADDR", err.Error())
+	}
+	if cfg.copied() && !s.emulate {
+		needDataverse(cfg, f)
 	}
 	if cfg.NATSURL.IsSet() {
 		return
@@ -105,6 +109,9 @@ func (s *service) state(ctx context.Context) query.State {
 		if state.State == "" || slices.Index(severity, of.State) < slices.Index(severity, state.State) {
 			state.State = of.State
 		}
+	}
+	if s.copier != nil {
+		s.copier.show(&state)
 	}
 	if ctx.Err() != nil {
 		state.State = query.StateStopping

@@ -23,7 +23,10 @@ import (
 //	              │ conn                                                          │
 //	              ├──▶ reader, one for each of STREAMS ──commit──▶ store          │
 //	              │        │                                        │             │
-//	              │        └─ announce ─▶ changed ─▶ watch          │ read        │
+//	              │        ├─ own ──▶ copier ◀──── claim, settle ────┤             │
+//	              │        │            ▲  └──▶ Dataverse           │             │
+//	              │        │            │ wake                      │ read        │
+//	              │        └─ announce ─▶ changed ─▶ watch          │             │
 //	              │                                   │             ▼             │
 //	              └── status ──▶ state                └─ committed ─▶ window ─────┘
 //	                               │                                ▲ │
@@ -43,6 +46,8 @@ type service struct {
 	store    sinks.Store
 	watch    *consumer.Watch
 	readers  []*consumer.Reader
+	copier   *copier            // nil without a copy in Dataverse
+	emulated *emulatedDataverse // nil unless the copy goes to an emulator in this process
 	keys     *query.Keys
 
 	refused chan error // a server that will not do, found while running
@@ -62,6 +67,7 @@ func openService(ctx context.Context, cfg *Config, how serving, log *slog.Logger
 		func(context.Context) error { return s.openNATS(how.sync) },
 		s.openStore,
 		s.prepareEmbedded,
+		func(context.Context) error { return s.openCopier(how.emulate) },
 		s.openReaders,
 	}
 	for _, step := range steps {
@@ -155,7 +161,7 @@ func (s *service) openReaders(context.Context) error {
 	}
 	for _, stream := range s.cfg.Streams {
 		r, err := consumer.New(consumer.Config{Conn: s.conn, JetStream: s.js, Stream: stream,
-			Deployment: s.cfg.Deployment, Ledger: s.store, Log: s.log})
+			Deployment: s.cfg.Deployment, Ledger: s.store, Own: s.copier.own(stream), Log: s.log})
 		if err != nil {
 			return err
 		}
@@ -184,6 +190,13 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 	for _, r := range s.readers {
 		group.Go(func() error { return r.Run(reading) })
 	}
+	if s.copier != nil {
+		// What the last commits mark waits for the next start.
+		group.Go(func() error { return s.copier.dispatcher.Run(ctx) })
+	}
+	if s.emulated != nil {
+		group.Go(func() error { return s.emulated.serve(reading) })
+	}
 	group.Go(func() error {
 		select {
 		case err := <-s.refused:
@@ -211,6 +224,12 @@ func (s *service) close() {
 	if s.conn != nil {
 		_ = s.conn.FlushTimeout(flushTime) // the last announcements; without a connection they are lost, which is harmless
 		s.conn.Close()
+	}
+	if s.copier != nil {
+		s.copier.client.Close()
+	}
+	if s.emulated != nil {
+		errs = append(errs, s.emulated.close())
 	}
 	if s.broker != nil {
 		s.broker.Stop()
