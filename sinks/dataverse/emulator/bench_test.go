@@ -39,6 +39,30 @@ func serve(b testing.TB, a *api, method, target, body string, headers ...string)
 	return w
 }
 
+// BenchmarkUpsertMultiple writes a thousand rows, again and again, in memory and on disk.
+func BenchmarkUpsertMultiple(b *testing.B) {
+	body := targetsOf(0, 1000)
+	for _, where := range []string{"memory", "disk"} {
+		b.Run(where, func(b *testing.B) {
+			c := Config{}
+			if where == "disk" {
+				c.Dir = b.TempDir()
+			}
+			e, err := New(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			a := &api{data: e.data, targets: func(int) {}}
+			for b.Loop() {
+				serve(b, a, http.MethodPost, bulkOf("UpsertMultiple"), body)
+			}
+			if err := e.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
 // BenchmarkMillionRows fills a table with a million rows on disk, a thousand at a time, and pages through it in two orders.
 func BenchmarkMillionRows(b *testing.B) {
 	const rows, chunk = 1_000_000, 1000

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -132,5 +133,37 @@ func TestAChangeSetIsUndoneWithItsBulkActionsAndDefinitions(t *testing.T) {
 	send(http.StatusOK, set+end)
 	if got := o.get(rowAt(3)); got["apex_more"] != "new" || len(o.Rows(campaigns)) != 3 || o.Rows("new_tables") == nil {
 		t.Errorf("row %v", got)
+	}
+}
+
+func TestReadersSeeABulkActionWholeOrNotAtAll(t *testing.T) {
+	o := start(t, Config{})
+	var writers sync.WaitGroup
+	for w := range 3 {
+		writers.Go(func() {
+			for n := range 30 {
+				both := fmt.Sprintf(`"apex_agentstotal":%d`, 100*w+n)
+				o.do(http.MethodPost, bulkOf("UpsertMultiple"), targets(target1(withID(1), both), target1(withID(2), both)))
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		writers.Wait()
+		close(done)
+	}()
+	for open := true; open; {
+		select {
+		case <-done:
+			open = false
+		default:
+		}
+		rows := decode(t, o.do(http.MethodGet, campaigns+"?$orderby=apex_agentstotal", "").body)["value"].([]any)
+		if len(rows) == 0 {
+			continue
+		}
+		if len(rows) != 2 || rows[0].(map[string]any)["apex_agentstotal"] != rows[1].(map[string]any)["apex_agentstotal"] {
+			t.Fatalf("rows %v", rows)
+		}
 	}
 }

@@ -94,6 +94,17 @@ func (c *column) parse(text string) (value, bool) {
 	return null, false
 }
 
+// literal reads a value to compare with: as parse does, or a date for a time, which is its midnight in UTC.
+func (c *column) literal(text string) (value, bool) {
+	v, ok := c.parse(text)
+	if !ok && c.Type == typeDateTime {
+		var t time.Time
+		t, ok = parseTime(text, true)
+		v = timeValue(t)
+	}
+	return v, ok
+}
+
 // convert reads a value of a JSON body and checks it against the limits of the column, which is in the table.
 func (c *column) convert(table string, v any) (value, *apiError) {
 	if v == nil {

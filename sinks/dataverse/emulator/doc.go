@@ -50,7 +50,7 @@
 //     case and by code point.
 //   - Texts are compared without regard to case, but with accents. Null is ne to everything but null, and neither
 //     greater nor less than anything. not turns a result around, also where null made it false.
-//   - A literal must be of its column's type. GUIDs may be quoted.
+//   - A literal must be of its column's type. GUIDs may be quoted. A date is a time, too: its midnight in UTC.
 //   - $top above 5000 gives 5000 rows and no next link.
 //   - A page begins behind the values that the last row of the page before had, so rows that changed since may come twice
 //     or not at all. The page number in a cookie is not looked at.
@@ -69,8 +69,8 @@
 // Paths and methods:
 //   - A first segment that is no entity set is 404 in small letters, and 501 otherwise, as functions, actions and sets of
 //     metadata begin with capitals.
-//   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413, a
-//     URL of more than 32,768 characters 414.
+//   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413, a URL of more than 32,768
+//     characters 414.
 //
 // Tokens:
 //   - Any tenant gives them, for a secret only: assertions, other grants and other applications than the one are refused.

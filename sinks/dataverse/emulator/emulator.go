@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -56,7 +57,7 @@ func New(c Config) (*Emulator, error) {
 		}
 	}
 	if failure := e.data.prepare(c.Empty); failure != nil {
-		return nil, fmt.Errorf("make the Campaign Metrics table: %w", failure)
+		return nil, errors.Join(fmt.Errorf("make the Campaign Metrics table: %w", failure), e.data.close())
 	}
 	e.faults = newFaults(c.Now, e.counters)
 	e.handler = e.chain(c)

@@ -199,7 +199,7 @@ func (p *filterParser[T]) literal(c *column, t token) (value, *apiError) {
 		return null, notKnown("literals of the type %q", t.text)
 	}
 	if t.quoted == c.isText() || t.quoted && c.Type == typeID {
-		if v, ok := c.parse(t.text); ok {
+		if v, ok := c.literal(t.text); ok {
 			return v, nil
 		}
 	} else if !t.quoted {
@@ -280,7 +280,7 @@ func (p *filterParser[T]) in() (predicate[T], *apiError) {
 		if failure != nil {
 			return nil, failure
 		}
-		v, ok := left.column.parse(literal.text)
+		v, ok := left.column.literal(literal.text)
 		if !ok || !literal.quoted {
 			return nil, badQuery("The value '%s' is not of the type '%s' of '%s'.",
 				literal.text, left.column.edmType(), left.column.LogicalName)

@@ -29,7 +29,7 @@ const (
 	journalName  = "emulator.journal"
 	journalMagic = "runmetrics dataverse emulator 1\n"
 	// spare is how many outdated changes a journal may have whatever its size.
-	spare = 10_000
+	spare = 50_000
 )
 
 var checksums = crc32.MakeTable(crc32.Castagnoli)
@@ -70,12 +70,12 @@ func (j *journal) load(d *data) (lost int64, err error) {
 	magic := make([]byte, len(journalMagic))
 	n, err := io.ReadFull(in, magic)
 	switch {
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, err
 	case string(magic[:n]) != journalMagic[:n]:
 		return 0, fmt.Errorf("%s is not a journal of this emulator", j.file.Name())
 	case n < len(magic): // new, or killed at its first line
 		return 0, j.begin()
-	case err != nil:
-		return 0, err
 	}
 	j.end = int64(len(journalMagic))
 	for {
@@ -197,7 +197,16 @@ func (j *journal) compact(d *data) (err error) {
 	}
 	_ = j.file.Close() // nothing of it is needed any more
 	*j = *fresh
-	return nil
+	return syncDir(j.dir)
+}
+
+// syncDir writes to the disk which files a directory has.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // snapshot writes everything.

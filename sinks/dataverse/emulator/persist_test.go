@@ -154,11 +154,15 @@ func TestAJournalThatIsMostlyOutdatedIsWrittenAnew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, journalName)
 	e, a := openIn(t, dir, time.Now)
-	bodies := targetsOf(0, 1000)
-	serve(t, a, http.MethodPost, bulkOf("UpsertMultiple"), bodies)
+	var list []string
+	for n := range 1000 {
+		list = append(list, target1(withID(n)))
+	}
+	body := targets(list...)
+	serve(t, a, http.MethodPost, bulkOf("UpsertMultiple"), body)
 	size, shrank := int64(0), false
 	for range spare/len(e.Rows(campaigns)) + 5 {
-		serve(t, a, http.MethodPost, bulkOf("UpsertMultiple"), bodies)
+		serve(t, a, http.MethodPost, bulkOf("UpsertMultiple"), body)
 		before := size
 		size = fileSize(t, path)
 		shrank = shrank || size < before

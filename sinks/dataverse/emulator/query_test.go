@@ -43,6 +43,7 @@ func TestAFilterFindsRows(t *testing.T) {
 		"apex_createdat eq 2026-01-04T00:00:00Z":      "3",
 		"apex_createdat lt 2026-01-02T00:00:01+00:00": "0 1",
 		"apex_createdat gt 2026-01-07T01:00:00+01:00": "7",
+		"apex_createdat ge 2026-01-08":                "7",
 		"apex_phase eq null":                          "0 3 6",
 		"apex_phase ne null":                          "1 2 4 5 7 8",
 		"apex_phase ne 'p1'":                          "0 2 3 5 6 8", // null is ne to everything else

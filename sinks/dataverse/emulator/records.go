@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -62,7 +63,7 @@ func (j *journal) apply(d *data, frame []byte) error {
 		before := t.row(id)
 		switch kind {
 		case string(recordRow):
-			t.swap(before, &row{id: id, version: in.varint(), cells: in.text()})
+			t.swap(before, &row{id: id, version: in.varint(), cells: strings.Clone(in.text())}) // not to keep the frame
 		case string(recordDeletion):
 			if before != nil {
 				t.swap(before, nil)
