@@ -15,11 +15,18 @@ import (
 // progressEvery is how often progress is told in a log. A terminal gets a bar that moves.
 const progressEvery = 5 * time.Second
 
-// progress shows how far publishing is: on a terminal as a bar, else as lines of the log.
+// progressOf is the work whose progress is shown.
+type progressOf struct {
+	doing string // such as "publishing"
+	unit  string // such as "events"
+	total int    // 0 where nobody knows it
+	count func() int64
+}
+
+// progress shows how far some work is: on a terminal as a bar, else as lines of the log.
 type progress struct {
 	stderr io.Writer
-	total  int // 0 where nobody knows it
-	tally  *tally
+	of     progressOf
 	stop   chan struct{}
 	done   chan struct{}
 
@@ -27,30 +34,31 @@ type progress struct {
 	bar *progressbar.ProgressBar // nil without a terminal
 }
 
-// startProgress begins to show the tally.
-func startProgress(stderr io.Writer, log *slog.Logger, total int, t *tally) *progress {
-	p := &progress{stderr: stderr, total: total, tally: t, stop: make(chan struct{}), done: make(chan struct{})}
+// startProgress begins to show it.
+func startProgress(stderr io.Writer, log *slog.Logger, of progressOf) *progress {
+	p := &progress{stderr: stderr, of: of, stop: make(chan struct{}), done: make(chan struct{})}
 	if file, ok := stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.bar = newBar(stderr, total)
+		p.bar = newBar(stderr, of)
 		go p.every(100*time.Millisecond, p.draw)
 		return p
 	}
 	last, began := int64(0), time.Now()
 	go p.every(progressEvery, func() {
-		n := t.acknowledged()
-		log.Info("publishing", "acknowledged", n, "total", total, "per_second", (n-last)/int64(progressEvery/time.Second),
+		n := of.count()
+		log.Info(of.doing, "unit", of.unit, "done", n, "total", of.total, "per_second", (n-last)/int64(progressEvery/time.Second),
 			"elapsed", time.Since(began).Round(time.Second))
 		last = n
 	})
 	return p
 }
 
-func newBar(w io.Writer, total int) *progressbar.ProgressBar {
+func newBar(w io.Writer, of progressOf) *progressbar.ProgressBar {
+	total := of.total
 	if total == 0 {
 		total = -1 // a spinner
 	}
-	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("publishing"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
+	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(of.doing),
+		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(of.unit),
 		progressbar.OptionSetSpinnerChangeInterval(0)) // or the bar would draw by itself, for ever
 }
 
@@ -71,7 +79,7 @@ func (p *progress) every(interval time.Duration, show func()) {
 func (p *progress) draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.bar.Set64(p.tally.acknowledged()) // a terminal that is gone is no fault of publishing
+	_ = p.bar.Set64(p.of.count()) // a terminal that is gone is no fault of the work
 }
 
 // Printf writes to stderr without a torn bar.

@@ -101,7 +101,8 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 		return err
 	}
 	p.began = time.Now()
-	p.progress = startProgress(p.app.stderr, log, total, &p.publisher.tally)
+	p.progress = startProgress(p.app.stderr, log,
+		progressOf{doing: "publishing", unit: "events", total: total, count: p.publisher.tally.acknowledged})
 	err = send(ctx)
 	if flushed := p.publisher.Flush(ctx); err == nil {
 		err = flushed
