@@ -27,8 +27,8 @@ func withID(n int) string { return fmt.Sprintf(`"apex_campaignmetricid":"%s"`, r
 
 func TestUpsertMultipleMakesAndMergesRows(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"a","apex_phase":"p"}`)
-	r := o.mustDo(http.StatusNoContent, http.MethodPost, bulkOf("UpsertMultiple"), targets(
+	o.patch(rowAt(1), `{"apex_name":"a","apex_phase":"p"}`)
+	r := o.upsertMultiple(targets(
 		target1(withID(1), `"apex_name":"b"`), target1(withID(2), `"apex_name":"c"`),
 		target1(withID(2), `"apex_phase":"twice"`), target1(`"apex_name":"without id"`)))
 	if r.body != "" || r.header.Get("OData-EntityId") != "" {
@@ -42,7 +42,7 @@ func TestUpsertMultipleMakesAndMergesRows(t *testing.T) {
 
 func TestABulkActionIsAllOrNothing(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"a"}`)
+	o.patch(rowAt(1), `{"apex_name":"a"}`)
 	before := fmt.Sprint(o.Rows(campaigns))
 	good := target1(withID(1), `"apex_name":"lost"`)
 	for _, c := range []struct {
@@ -86,7 +86,7 @@ func TestCreateMultipleAnswersTheIdsInOrder(t *testing.T) {
 
 func TestUpdateMultipleChangesRowsThatExist(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"a","apex_phase":"p"}`)
+	o.patch(rowAt(1), `{"apex_name":"a","apex_phase":"p"}`)
 	o.mustDo(http.StatusNoContent, http.MethodPost, bulkOf("UpdateMultiple"), targets(target1(withID(1), `"apex_name":"b"`)))
 	if got := o.get(rowAt(1)); got["apex_name"] != "b" || got["apex_phase"] != "p" {
 		t.Errorf("row %v", got)
@@ -107,7 +107,7 @@ func TestABulkActionWithoutTargetsIsRefused(t *testing.T) {
 
 func TestAChangeSetIsUndoneWithItsBulkActionsAndDefinitions(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"before"}`)
+	o.patch(rowAt(1), `{"apex_name":"before"}`)
 	before := fmt.Sprint(o.Rows(campaigns))
 	change := func(method, path, body string) string {
 		return "--c\nContent-Type: application/http\nContent-Transfer-Encoding: binary\n\n" + method + " " + path +

@@ -64,7 +64,8 @@ func start(t *testing.T, c Config) *org {
 	})
 	o.url = server.URL + "/api/data/v9.2/"
 	response, err := http.PostForm(server.URL+"/tenant/oauth2/v2.0/token", map[string][]string{
-		"grant_type": {"client_credentials"}, "client_id": {"emulator"}, "client_secret": {"emulator"}, "scope": {server.URL + "/.default"},
+		"grant_type": {"client_credentials"}, "scope": {server.URL + "/.default"},
+		"client_id": {"emulator"}, "client_secret": {"emulator"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,7 @@ func start(t *testing.T, c Config) *org {
 	return o
 }
 
-// reply is what came back.
+// received is what came back.
 type received struct {
 	status int
 	header http.Header
@@ -126,6 +127,18 @@ func (o *org) mustDo(status int, method, path, body string, headers ...string) r
 		o.Fatalf("%s %s: status %d, want %d: %s", method, path, r.status, status, r.body)
 	}
 	return r
+}
+
+// patch writes a row.
+func (o *org) patch(path, body string, headers ...string) received {
+	o.Helper()
+	return o.mustDo(http.StatusNoContent, http.MethodPatch, path, body, headers...)
+}
+
+// upsertMultiple writes rows.
+func (o *org) upsertMultiple(body string) received {
+	o.Helper()
+	return o.mustDo(http.StatusNoContent, http.MethodPost, bulkOf("UpsertMultiple"), body)
 }
 
 // refuse sends a request that must be refused with a status and a code.
@@ -182,7 +195,7 @@ func decode(t *testing.T, body string) (o map[string]any) {
 	return o
 }
 
-// column is a column of rows, as text.
+// valuesOf are the values of a column, as text.
 func valuesOf(rows []map[string]any, column string) string {
 	var values []string
 	for _, r := range rows {
@@ -191,7 +204,7 @@ func valuesOf(rows []map[string]any, column string) string {
 	return strings.Join(values, " ")
 }
 
-// row is the address of the n-th row.
+// rowAt is the address of the n-th row.
 func rowAt(n int) string { return campaigns + "(" + rowID(n) + ")" }
 
 func TestARequestIsServedOnlyWithAToken(t *testing.T) {
@@ -222,7 +235,7 @@ func TestWhoAmINamesTheUserTheSameEachTime(t *testing.T) {
 
 func TestWhatIsNotKnownSaysSo(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_name":"a"}`)
+	o.patch(rowAt(1), `{"apex_name":"a"}`)
 	for _, c := range []struct{ name, method, path, body string }{
 		{"$metadata", "GET", "$metadata", ""},
 		{"/api/data/v9.2/", "GET", "", ""},
@@ -265,7 +278,7 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 func TestTargetsCountRowsThatWereAskedToBeWritten(t *testing.T) {
 	o := start(t, Config{})
 	o.mustDo(http.StatusNoContent, "POST", campaigns, `{"apex_name":"a"}`)
-	o.mustDo(http.StatusNoContent, "PATCH", rowAt(1), `{}`)
+	o.patch(rowAt(1), `{}`)
 	o.mustDo(http.StatusBadRequest, "PATCH", rowAt(1), `{"apex_nothing":1}`)
 	o.mustDo(http.StatusNoContent, "DELETE", rowAt(1), "")
 	o.mustDo(http.StatusBadRequest, "POST", bulkOf("UpsertMultiple"), `{"Targets":[`+target1(`"apex_name":"x"`)+`,{}]}`)
@@ -292,7 +305,7 @@ func TestAFaultThatMakesNoSenseIsTheProgrammersMistake(t *testing.T) {
 
 func TestRowsAreDeletedByTheControlEndpoint(t *testing.T) {
 	o := start(t, Config{})
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{}`)
+	o.patch(rowAt(1), `{}`)
 	o.mustDo(http.StatusNoContent, http.MethodDelete, strings.Replace(o.url, "/api/data/v9.2/", "/emulator/rows", 1), "")
 	if rows := o.Rows(campaigns); len(rows) != 0 || rows == nil {
 		t.Errorf("rows %v", rows)

@@ -10,11 +10,12 @@ import (
 
 // tableBody is a table with a title.
 func tableBody(schemaName string, more ...string) string {
-	title := `"SchemaName":"new_Title","IsPrimaryName":true,"MaxLength":50,"FormatName":{"Value":"Text"},"RequiredLevel":{"Value":"None"},` +
-		label("DisplayName", "Title")
+	title := `"SchemaName":"new_Title","IsPrimaryName":true,"MaxLength":50,"FormatName":{"Value":"Text"},` +
+		`"RequiredLevel":{"Value":"None"},` + label("DisplayName", "Title")
 	columns := append([]string{columnBody("String", title)}, more...)
-	return `{"@odata.type":"Microsoft.Dynamics.CRM.EntityMetadata","SchemaName":"` + schemaName + `",` + label("DisplayName", "One") + `,` +
-		label("DisplayCollectionName", "Many") + `,"OwnershipType":"UserOwned","IsActivity":false,"HasActivities":false,"HasNotes":false,` +
+	return `{"@odata.type":"Microsoft.Dynamics.CRM.EntityMetadata","SchemaName":"` + schemaName + `",` +
+		label("DisplayName", "One") + `,` + label("DisplayCollectionName", "Many") + `,` +
+		`"OwnershipType":"UserOwned","IsActivity":false,"HasActivities":false,"HasNotes":false,` +
 		`"Attributes":[` + strings.Join(columns, ",") + `]}`
 }
 
@@ -104,7 +105,8 @@ func TestDefinitionsAreFoundSelectedAndExpanded(t *testing.T) {
 	if valuesOf(decimals, "LogicalName") != "apex_costusd apex_successrate" || valuesOf(decimals, "Precision") != "5 2" {
 		t.Errorf("decimals %v", decimals)
 	}
-	picklists, _ := o.page(definitionPath + "/Attributes/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet($select=Options)")
+	picklists, _ := o.page(definitionPath + "/Attributes/Microsoft.Dynamics.CRM.PicklistAttributeMetadata" +
+		"?$select=LogicalName&$expand=OptionSet($select=Options)")
 	if len(picklists) != 0 {
 		t.Errorf("picklists %v", picklists)
 	}
@@ -155,8 +157,9 @@ func TestATableThatWasMadeHoldsRows(t *testing.T) {
 	if table["EntitySetName"] != "new_agencies" || table["PrimaryNameAttribute"] != "new_title" || labelText(table["DisplayName"]) != "One" {
 		t.Fatalf("table %v", table)
 	}
-	o.mustDo(http.StatusNoContent, http.MethodPatch, "new_agencies("+rowID(1)+")",
-		`{"new_title":"t","new_number":-5,"new_decimal":-12345678901.0123456789,"new_double":47.639583,"new_memo":"abc","new_day":"2026-02-28"}`)
+	o.patch("new_agencies("+rowID(1)+")",
+		`{"new_title":"t","new_number":-5,"new_decimal":-12345678901.0123456789,"new_double":47.639583,"new_memo":"abc",`+
+			`"new_day":"2026-02-28"}`)
 	got := o.Rows("new_agencies")[0]
 	for name, want := range map[string]any{"new_number": number("-5"), "new_decimal": number("-12345678901.0123456789"),
 		"new_double": number("47.63958"), "new_day": "2026-02-28", "new_agencyid": rowID(1)} {
@@ -180,7 +183,7 @@ func TestAColumnThatWasAddedIsNullInTheRowsThatAreThere(t *testing.T) {
 	if added["LogicalName"] != "apex_more" || added["MinValue"] != number("-2147483648") {
 		t.Errorf("column %v", added)
 	}
-	o.mustDo(http.StatusNoContent, http.MethodPatch, rowAt(1), `{"apex_more":7}`)
+	o.patch(rowAt(1), `{"apex_more":7}`)
 	rows, _ := o.page(campaigns + "?$select=apex_more,apex_agentstotal&$orderby=apex_more")
 	if valuesOf(rows, "apex_more") != "<nil> 7" || valuesOf(rows, "apex_agentstotal") != "0 1" {
 		t.Errorf("rows %v", rows)
