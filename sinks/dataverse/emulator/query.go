@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -106,6 +107,9 @@ func (l *listing) tellApplied(w *answer) {
 
 // rows are those of this page and all later ones.
 func (l *listing) rows() iter.Seq[*row] {
+	if named, isList := l.table.named(l.query["$filter"]); isList && len(l.order) == 0 {
+		return slices.Values(behind(named, l.from.last))
+	}
 	return func(yield func(*row) bool) {
 		for r := range l.table.inOrder(l.order).after(l.from.last) {
 			if (l.matches == nil || l.matches(r)) && !yield(r) {
