@@ -4,10 +4,17 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/google/uuid"
 )
 
 // predicate tells whether a row, or a definition, is wanted.
-type predicate[T any] func(T) bool
+type predicate[T any] struct {
+	holds func(T) bool
+	// among are the ids of all rows for which it can hold, where the filter lists them: then no other row needs to be looked
+	// at. Nil: it may hold for any row.
+	among []uuid.UUID
+}
 
 // operand is what a name in a filter stands for.
 type operand[T any] struct {
@@ -19,7 +26,7 @@ type operand[T any] struct {
 func parseFilter[T any](text string, lookup func(name string) (operand[T], *apiError)) (predicate[T], *apiError) {
 	tokens, failure := scanFilter(text)
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	p := &filterParser[T]{tokens: tokens, lookup: lookup}
 	matches, failure := p.or()
@@ -114,7 +121,10 @@ func (p *filterParser[T]) or() (predicate[T], *apiError) {
 		var right predicate[T]
 		before := left
 		right, failure = p.and()
-		left = func(x T) bool { return before(x) || right(x) }
+		left = predicate[T]{holds: func(x T) bool { return before.holds(x) || right.holds(x) }}
+		if before.among != nil && right.among != nil {
+			left.among = slices.Concat(before.among, right.among)
+		}
 	}
 	return left, failure
 }
@@ -125,7 +135,10 @@ func (p *filterParser[T]) and() (predicate[T], *apiError) {
 		var right predicate[T]
 		before := left
 		right, failure = p.not()
-		left = func(x T) bool { return before(x) && right(x) }
+		left = predicate[T]{holds: func(x T) bool { return before.holds(x) && right.holds(x) }, among: before.among}
+		if left.among == nil {
+			left.among = right.among
+		}
 	}
 	return left, failure
 }
@@ -134,7 +147,7 @@ func (p *filterParser[T]) not() (predicate[T], *apiError) {
 	switch {
 	case p.accept("not"):
 		inner, failure := p.not()
-		return func(x T) bool { return !inner(x) }, failure
+		return predicate[T]{holds: func(x T) bool { return !inner.holds(x) }}, failure
 	case p.accept("("):
 		inner, failure := p.or()
 		if failure == nil {
@@ -149,35 +162,53 @@ func (p *filterParser[T]) not() (predicate[T], *apiError) {
 func (p *filterParser[T]) comparison() (predicate[T], *apiError) {
 	name, failure := p.next()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	switch {
 	case !name.quoted && p.is("("):
 		return p.function(name.text)
 	case name.quoted || name.text == "null" || strings.IndexByte("0123456789-@", name.text[0]) >= 0:
-		return nil, notKnown("a filter with %q on the left side", name.text)
+		return predicate[T]{}, notKnown("a filter with %q on the left side", name.text)
 	}
 	left, failure := p.lookup(name.text)
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	operator, failure := p.next()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	holds, known := operators[operator.text]
 	if !known || operator.quoted {
-		return nil, badQuery("Syntax error at '%s' in the filter: an operator is expected.", operator.text)
+		return predicate[T]{}, badQuery("Syntax error at '%s' in the filter: an operator is expected.", operator.text)
 	}
 	literal, failure := p.next()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	right, failure := p.literal(left.column, literal)
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
-	return func(x T) bool { return holds(left.value(x), right) }, nil
+	matches := predicate[T]{holds: func(x T) bool { return holds(left.value(x), right) }}
+	if operator.text == "eq" {
+		matches.among = left.ids(right)
+	}
+	return matches, nil
+}
+
+// ids are the values as ids, if the operand is the primary id of rows, else nil.
+func (o operand[T]) ids(values ...value) []uuid.UUID {
+	if o.column.Position != byID {
+		return nil
+	}
+	ids := []uuid.UUID{}
+	for _, v := range values {
+		if id, ok := v.id(); ok { // a null is no row's
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // operators compare a value with a literal. Against null only eq and ne hold, and a null is ne to everything else.
@@ -232,64 +263,64 @@ func (p *filterParser[T]) function(name string) (predicate[T], *apiError) {
 	case "Microsoft.Dynamics.CRM.In":
 		return p.in()
 	}
-	return nil, notKnown("the function %q in a filter", name)
+	return predicate[T]{}, notKnown("the function %q in a filter", name)
 }
 
 // textFunction reads (column,'text'). Case does not matter.
 func (p *filterParser[T]) textFunction(holds func(text, part string) bool) (predicate[T], *apiError) {
 	if failure := p.expect("("); failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	left, failure := p.column()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	if failure := p.expect(","); failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	literal, failure := p.next()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	if !literal.quoted || !left.column.isText() {
-		return nil, badQuery("No function signature for the function matches the specified arguments: texts are expected.")
+		return predicate[T]{}, badQuery("No function signature for the function matches the specified arguments: texts are expected.")
 	}
 	part := strings.ToLower(literal.text)
-	matches := func(x T) bool {
+	matches := predicate[T]{holds: func(x T) bool {
 		v := left.value(x)
 		return v != null && holds(strings.ToLower(v.text()), part)
-	}
+	}}
 	return matches, p.expect(")")
 }
 
 // in reads (PropertyName='column',PropertyValues=['a','b']), where all values are quoted.
 func (p *filterParser[T]) in() (predicate[T], *apiError) {
 	if failure := p.expect("(", "PropertyName", "="); failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	left, failure := p.column()
 	if failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	if failure := p.expect(",", "PropertyValues", "=", "["); failure != nil {
-		return nil, failure
+		return predicate[T]{}, failure
 	}
 	var wanted []value
 	for len(wanted) == 0 || p.accept(",") {
 		literal, failure := p.next()
 		if failure != nil {
-			return nil, failure
+			return predicate[T]{}, failure
 		}
 		v, ok := left.column.literal(literal.text)
 		if !ok || !literal.quoted {
-			return nil, badQuery("The value '%s' is not of the type '%s' of '%s'.",
+			return predicate[T]{}, badQuery("The value '%s' is not of the type '%s' of '%s'.",
 				literal.text, left.column.edmType(), left.column.LogicalName)
 		}
 		wanted = append(wanted, v)
 	}
-	matches := func(x T) bool {
+	matches := predicate[T]{among: left.ids(wanted...), holds: func(x T) bool {
 		v := left.value(x)
 		return v != null && slices.ContainsFunc(wanted, func(w value) bool { return compare(v, w) == 0 })
-	}
+	}}
 	return matches, p.expect("]", ")")
 }

@@ -107,7 +107,7 @@ func writeObjects(w *answer, q *request, at string, list []object, k known, expa
 		if failure != nil {
 			return failure
 		}
-		list = slices.DeleteFunc(list, func(o object) bool { return !matches(o) })
+		list = slices.DeleteFunc(list, func(o object) bool { return !matches.holds(o) })
 	}
 	shaped := make([]object, len(list))
 	for i, shown := range list {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // listing is a query of a table.
@@ -14,7 +16,7 @@ type listing struct {
 	*request
 	table    *table
 	selected []*column
-	matches  predicate[*row] // nil: all
+	matches  predicate[*row]
 	order    ordering
 	size     int    // of the page
 	paged    bool   // whether there is a next page
@@ -106,17 +108,33 @@ func (l *listing) tellApplied(w *answer) {
 }
 
 // rows are those of this page and all later ones.
-func (l *listing) rows() iter.Seq[*row] {
-	if named, isList := l.table.named(l.query["$filter"]); isList && len(l.order) == 0 {
-		return slices.Values(behind(named, l.from.last))
+func (l *listing) rows() iter.Seq[*row] { return l.table.matching(l.matches, l.order, l.from.last) }
+
+// matching returns the rows that match, in order, behind one that need not be there; all of them for nil.
+func (t *table) matching(matches predicate[*row], o ordering, last *row) iter.Seq[*row] {
+	candidates := t.among(matches.among, o, last)
+	if matches.among == nil {
+		candidates = t.inOrder(o).after(last)
 	}
 	return func(yield func(*row) bool) {
-		for r := range l.table.inOrder(l.order).after(l.from.last) {
-			if (l.matches == nil || l.matches(r)) && !yield(r) {
+		for r := range candidates {
+			if (matches.holds == nil || matches.holds(r)) && !yield(r) {
 				return
 			}
 		}
 	}
+}
+
+// among returns the rows with some ids, in order, behind one; all of them for nil.
+func (t *table) among(ids []uuid.UUID, o ordering, last *row) iter.Seq[*row] {
+	var rows []*row
+	for _, id := range ids {
+		if r := t.row(id); r != nil && (last == nil || o.compare(r, last) > 0) {
+			rows = append(rows, r)
+		}
+	}
+	slices.SortFunc(rows, o.compare)
+	return slices.Values(slices.Compact(rows))
 }
 
 // appendCount counts all rows that match, if that is asked for. Its annotation is -1 if not.
@@ -135,13 +153,10 @@ func (l *listing) appendCount(body []byte) []byte {
 
 // count counts rows, up to the most that are counted.
 func (t *table) count(matches predicate[*row]) (n int, exceeded bool) {
-	if matches == nil {
+	if matches.holds == nil {
 		return min(t.rows.size, maxPage), t.rows.size > maxPage
 	}
-	for r := range t.rows.after(nil) {
-		if !matches(r) {
-			continue
-		}
+	for range t.matching(matches, nil, nil) {
 		if n == maxPage {
 			return n, true
 		}
@@ -165,10 +180,10 @@ func (a *api) count(w *answer, q *request, t *table) *apiError {
 	return nil
 }
 
-// filter reads a $filter; nil for none.
+// filter reads a $filter. Without any all rows match: then nothing tells whether one does.
 func (t *table) filter(text string) (predicate[*row], *apiError) {
 	if text == "" {
-		return nil, nil
+		return predicate[*row]{}, nil
 	}
 	return parseFilter(text, func(name string) (operand[*row], *apiError) {
 		c, failure := t.property(name)
