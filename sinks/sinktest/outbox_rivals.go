@@ -26,7 +26,7 @@ func (s suite) manyOwners(t *testing.T) {
 	g.Go(func() error {
 		defer close(written)
 		w := NewWriter(t, store, stream)
-		for i := range 40 {
+		for i := range 25 {
 			w.At = at(float64(i))
 			for j, run := range runs { // two of them in each commit
 				other := key(runs[(i+j)%len(runs)])

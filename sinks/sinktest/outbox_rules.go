@@ -173,7 +173,7 @@ func (s suite) rules(t *testing.T) {
 	store, _ := s.open(t, Options{Marks: true})
 	g := &game{history: newHistory(t, 5), store: store, writer: NewWriter(t, store, stream), book: rulebook{}, now: at(0)}
 	owners := []uuid.UUID{uuid.New(), uuid.New()}
-	for step := 0; step < 400 && !t.Failed(); step++ {
+	for step := 0; step < 250 && !t.Failed(); step++ {
 		g.now = g.later(2)
 		owner := owners[g.IntN(2)]
 		switch n := g.IntN(20); {
