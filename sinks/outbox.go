@@ -23,8 +23,9 @@ import (
 
 // Outbox is what the dispatcher of copies needs of a store. Times are the caller's: the store has no clock.
 type Outbox interface {
-	// Adopt makes what other owners claimed due at once, and in doubt until then: their requests may still take place.
-	Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (Standing, error)
+	// Adopt makes what all owners but the living have claimed due at once, and in doubt until then: their requests may
+	// still take place.
+	Adopt(ctx context.Context, living []uuid.UUID, now, doubtUntil time.Time) (Standing, error)
 	// Claim takes due runs, those due longest first, and returns their newest records. One round trip, whether or not
 	// anything is due.
 	Claim(ctx context.Context, c Claim) (Claimed, error)

@@ -36,18 +36,18 @@ const dueAtOnce = `pending = o.claimed_by IS NULL, again = o.claimed_by IS NOT N
 const adopt = `
 WITH locked AS (
 	SELECT run_key FROM dataverse_outbox
-	WHERE claimed_by IS NOT NULL AND claimed_by <> $2::uuid ORDER BY run_key FOR UPDATE
+	WHERE claimed_by IS NOT NULL AND claimed_by <> ALL ($2::uuid[]) ORDER BY run_key FOR UPDATE
 )
 UPDATE dataverse_outbox o SET pending = true, due_at = $1::timestamptz,
 	claimed_by = NULL, claimed_version = NULL, again = false, doubt_until = greatest(o.doubt_until, $3::timestamptz)
 WHERE o.run_key = ANY (ARRAY(SELECT run_key FROM locked))`
 
 // Adopt makes what other owners claimed due at once, and in doubt until doubtUntil.
-func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
+func (s *Store) Adopt(ctx context.Context, living []uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
 	pipeline := new(pgx.Batch)
-	pipeline.Queue(adopt, now, owner, doubtUntil)
+	pipeline.Queue(adopt, now, keysOf(living, func(owner *uuid.UUID) uuid.UUID { return *owner }), doubtUntil)
 	standing := queueStanding(pipeline, now)
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
 		return sinks.Standing{}, failed("adopt claims", err)

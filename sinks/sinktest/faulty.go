@@ -106,8 +106,8 @@ func (f *Faulty) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sink
 }
 
 // Adopt calls the store's, or does to it what is planned.
-func (f *Faulty) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
-	return faulty(ctx, f, Adopt, func() (sinks.Standing, error) { return f.Store.Adopt(ctx, owner, now, doubtUntil) })
+func (f *Faulty) Adopt(ctx context.Context, living []uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
+	return faulty(ctx, f, Adopt, func() (sinks.Standing, error) { return f.Store.Adopt(ctx, living, now, doubtUntil) })
 }
 
 // Claim calls the store's, or does to it what is planned. Under Stored, what was claimed is known to nobody.

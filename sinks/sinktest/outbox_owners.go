@@ -25,7 +25,7 @@ func (s suite) ownerTests() []test {
 
 func (d *dispatcher) adopt(t testing.TB, now, doubtUntil float64) sinks.Standing {
 	t.Helper()
-	standing, err := d.store.Adopt(t.Context(), d.owner, at(now), at(doubtUntil))
+	standing, err := d.store.Adopt(t.Context(), []uuid.UUID{d.owner}, at(now), at(doubtUntil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func (s suite) lostOutboxAnswers(t *testing.T) {
 	claim.Owner = owner
 	_, claimErr := faulty.Claim(t.Context(), claim)
 	_, settleErr := faulty.Settle(t.Context(), sinks.Settlement{Owner: owner, Now: at(1), Targets: 7})
-	_, adoptErr := faulty.Adopt(t.Context(), uuid.New(), at(1), at(1))
+	_, adoptErr := faulty.Adopt(t.Context(), nil, at(1), at(1))
 	for call, err := range map[string]error{"Claim": claimErr, "Settle": settleErr, "Adopt": adoptErr} {
 		if !errors.Is(err, sinks.ErrUnavailable) {
 			t.Errorf("%s: %v", call, err)

@@ -143,9 +143,9 @@ func (r *ruled) atOnce(now time.Time) {
 	}
 }
 
-func (b rulebook) adopt(owner uuid.UUID, now, doubtUntil time.Time) {
+func (b rulebook) adopt(living []uuid.UUID, now, doubtUntil time.Time) {
 	for _, r := range b {
-		if r.owner != uuid.Nil && r.owner != owner {
+		if r.owner != uuid.Nil && !slices.Contains(living, r.owner) {
 			r.owner, r.claimed, r.again, r.due, r.doubt = uuid.Nil, 0, false, now, latest(r.doubt, doubtUntil)
 		}
 	}
@@ -171,11 +171,11 @@ func (b rulebook) standing() (s sinks.Standing) {
 // rules plays at random with a store and with the rulebook, and finds no difference.
 func (s suite) rules(t *testing.T) {
 	store, _ := s.open(t, Options{Marks: true})
-	g := &game{history: newHistory(t, 5), store: store, writer: NewWriter(t, store, stream), book: rulebook{}, now: at(0)}
-	owners := []uuid.UUID{uuid.New(), uuid.New()}
+	g := &game{history: newHistory(t, 5), store: store, writer: NewWriter(t, store, stream), book: rulebook{}, now: at(0),
+		owners: []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}}
 	for step := 0; step < 250 && !t.Failed(); step++ {
 		g.now = g.later(2)
-		owner := owners[g.IntN(2)]
+		owner := g.owners[g.IntN(len(g.owners))]
 		switch n := g.IntN(20); {
 		case n < 6:
 			g.commit(t)
@@ -187,7 +187,7 @@ func (s suite) rules(t *testing.T) {
 		case n < 19:
 			g.mark(t, g.keys[g.IntN(len(g.keys))].UUID())
 		default:
-			g.adopt(t, owner, g.later(39))
+			g.adopt(t, g.later(39))
 		}
 		g.book.compare(t, store)
 	}
@@ -198,6 +198,7 @@ type game struct {
 	*history
 	store  sinks.Store
 	writer *Writer
+	owners []uuid.UUID
 	book   rulebook
 	now    time.Time
 }
@@ -250,9 +251,16 @@ func (g *game) mark(t *testing.T, run uuid.UUID) {
 	}
 }
 
-func (g *game) adopt(t *testing.T, owner uuid.UUID, doubtUntil time.Time) {
-	g.book.adopt(owner, g.now, doubtUntil)
-	got, err := g.store.Adopt(t.Context(), owner, g.now, doubtUntil)
+// adopt takes over from all owners but some.
+func (g *game) adopt(t *testing.T, doubtUntil time.Time) {
+	var living []uuid.UUID
+	for _, owner := range g.owners {
+		if g.IntN(2) == 0 {
+			living = append(living, owner)
+		}
+	}
+	g.book.adopt(living, g.now, doubtUntil)
+	got, err := g.store.Adopt(t.Context(), living, g.now, doubtUntil)
 	if want := g.book.standing(); err != nil || got != want {
 		t.Errorf("adopted: %+v, %v, want %+v", got, err, want)
 	}

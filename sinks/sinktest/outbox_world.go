@@ -115,7 +115,7 @@ func (w *world) mark(runs ...uuid.UUID) {
 
 // adopt takes the other dispatcher for dead. It may be, and then a new one takes its place, or it may only be slow.
 func (w *world) adopt(heir int) {
-	if _, err := w.store.Adopt(w.t.Context(), w.owners[heir].owner, w.now, w.now.Add(linger)); err != nil {
+	if _, err := w.store.Adopt(w.t.Context(), []uuid.UUID{w.owners[heir].owner}, w.now, w.now.Add(linger)); err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range w.underWay {

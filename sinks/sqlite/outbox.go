@@ -32,13 +32,13 @@ const dueAtOnce = `pending = claimed_by IS NULL, again = claimed_by IS NOT NULL,
 const adopt = `
 UPDATE dataverse_outbox SET pending = true, due_at = ?1, claimed_by = NULL, claimed_version = NULL, again = false,
 	doubt_until = max(?3, coalesce(doubt_until, ''))
-WHERE claimed_by IS NOT NULL AND claimed_by <> ?2`
+WHERE claimed_by IS NOT NULL AND claimed_by NOT IN (SELECT value FROM json_each(?2))`
 
 // Adopt makes what other owners claimed due at once, and in doubt until doubtUntil.
-func (s *Store) Adopt(ctx context.Context, owner uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
+func (s *Store) Adopt(ctx context.Context, living []uuid.UUID, now, doubtUntil time.Time) (sinks.Standing, error) {
 	var standing sinks.Standing
 	err := s.write(ctx, func(tx *sql.Tx) (err error) {
-		if _, err = tx.ExecContext(ctx, adopt, timestamp(now), owner.String(), timestamp(doubtUntil)); err != nil {
+		if _, err = tx.ExecContext(ctx, adopt, timestamp(now), keysJSON(living), timestamp(doubtUntil)); err != nil {
 			return err
 		}
 		standing, err = readStanding(ctx, tx, now)
