@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,6 @@ type Dispatcher struct {
 	done    chan *parcel              // parcels that are settled, or given up
 
 	// owned by the loop
-	self     uuid.UUID          // the owner of claims from now on
 	owner    bool               // asked to work
 	adopt    bool               // what others have claimed is to be taken over
 	lost     bool               // a claim of ours was given away: what is due is ours to send, whoever works
@@ -58,7 +58,8 @@ type Dispatcher struct {
 	disown   context.CancelFunc // ends it
 	next     time.Time          // when to claim; zero: when somebody says so
 	rest     time.Time          // not before then: the budget is used up
-	inFlight int                // parcels under way
+	empty    int                // claims that got nothing though something was due, one after the other
+	living   []uuid.UUID        // owners of the parcels under way
 	rows     int                // what the next parcel holds at the most
 	failures int                // of the store, since it last answered
 	budget   budget
@@ -75,7 +76,7 @@ func NewDispatcher(c DispatcherConfig) (*Dispatcher, error) {
 	c.Linger = cmp.Or(c.Linger, defaultLinger)
 	return &Dispatcher{DispatcherConfig: c, gate: newGate(), status: &status{log: c.Log, s: Status{State: StateStandby}},
 		signals: signals{ready: make(chan struct{}, 1)}, done: make(chan *parcel),
-		self: uuid.New(), rows: firstRows, budget: budget{daily: c.DailyBudget}}, nil
+		rows: firstRows, budget: budget{daily: c.DailyBudget}}, nil
 }
 
 // signals are what others tell the dispatcher. The newest of a kind counts.
@@ -123,7 +124,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // when nothing of it is left to this dispatcher, or with the context's error.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.lost, d.next = true, time.Now()
-	d.loop(ctx, func() bool { return d.inFlight == 0 && !d.lost })
+	d.loop(ctx, func() bool { return len(d.living) == 0 && !d.lost })
 	return ctx.Err()
 }
 
@@ -149,7 +150,7 @@ func (d *Dispatcher) loop(ctx context.Context, over func() bool) {
 		}
 	}
 	time.AfterFunc(stopTime, cut)
-	for d.inFlight > 0 {
+	for len(d.living) > 0 {
 		d.finish(<-d.done)
 	}
 }
@@ -183,7 +184,7 @@ func (d *Dispatcher) step(ctx, work context.Context) <-chan time.Time {
 			d.begin(ctx)
 		}
 		now := time.Now()
-		wait, full := d.gate.wait(now, d.inFlight)
+		wait, full := d.gate.wait(now, len(d.living))
 		if full != nil {
 			return nil
 		}
@@ -218,7 +219,7 @@ func (d *Dispatcher) prepare(ctx context.Context) time.Duration {
 	call, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	now := time.Now()
-	standing, err := d.Outbox.Adopt(call, d.self, now, now.Add(d.Linger))
+	standing, err := d.Outbox.Adopt(call, d.living, now, now.Add(d.Linger))
 	if err != nil {
 		return d.storeFailed(err)
 	}
@@ -243,11 +244,11 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	}
 	call, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	claimed, err := d.Outbox.Claim(call, sinks.Claim{Owner: d.self, Now: now, NotBefore: now.Add(d.Interval),
+	p := &parcel{d: d, owner: uuid.New()}
+	claimed, err := d.Outbox.Claim(call, sinks.Claim{Owner: p.owner, Now: now, NotBefore: now.Add(d.Interval),
 		ClosingOnly: closingOnly, Limit: limit})
 	if err != nil {
-		// What it may have claimed stands under a name that nobody uses any more, and is taken over under the next.
-		d.self, d.adopt = uuid.New(), true
+		d.adopt = true // what it may have claimed: its owner does not live
 		return d.storeFailed(err)
 	}
 	d.failures, d.next = 0, claimed.Next
@@ -255,12 +256,14 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	if closingOnly {
 		d.rest = now.Add(closingLook) // what waits is mostly what may not be sent
 	}
-	d.lost = d.lost && !d.next.IsZero() && !d.next.After(now)
-	if len(claimed.Copies) == 0 {
+	more := !d.next.IsZero() && !d.next.After(now)
+	if p.copies = claimed.Copies; len(p.copies) == 0 {
+		d.lost = false
+		d.retreat(now, more)
 		return 0
 	}
-	p := &parcel{d: d, owner: d.self, copies: claimed.Copies}
-	d.inFlight++
+	d.lost, d.empty = d.lost && more, 0
+	d.living = append(d.living, p.owner)
 	d.budget.reserve(len(p.copies))
 	tenure := d.tenure
 	go func() {
@@ -270,9 +273,20 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	return 0
 }
 
+// retreat says when to claim again after a claim that got nothing, though more may be due: that is held by a commit, which
+// will wake the dispatcher, or is of a run that somebody removed from the store by hand. Looks become rare.
+func (d *Dispatcher) retreat(now time.Time, more bool) {
+	if !more {
+		d.empty = 0
+		return
+	}
+	d.empty++
+	d.next = now.Add(jitter(min(time.Second<<min(d.empty, 16), time.Hour)))
+}
+
 // finish takes in what became of a parcel.
 func (d *Dispatcher) finish(p *parcel) {
-	d.inFlight--
+	d.living = slices.DeleteFunc(d.living, func(owner uuid.UUID) bool { return owner == p.owner })
 	now := time.Now()
 	d.budget.release(len(p.copies))
 	d.rows = p.nextRows(d.rows)

@@ -105,6 +105,7 @@ func TestDispatcherKeepsItsBudgetForClosingRecords(t *testing.T) {
 		p.Own(true)
 		for n := range 120 {
 			w.commit(execution(fmt.Sprint("run-", n), 0))
+			time.Sleep(time.Millisecond) // so that they are due one after the other
 		}
 		w.eventually(time.Minute, "all but the reserve is used", func() bool { return w.organization.Stats().Targets == 90 })
 		time.Sleep(time.Minute)
@@ -158,9 +159,22 @@ func TestDispatcherParksWhatDoesNotFit(t *testing.T) {
 		wantText(t, reasons["rich"], `apex_costusd: "100000" does not fit, the column takes at most 99999.99999`)
 		wantText(t, reasons["taken"], codeKeyTaken, "reconcile --adopt")
 
+		// A refused row is tried alone: it must not make a request fail for others again.
+		time.Sleep(parkedRetry)
+		before := w.organization.Stats().Requests
+		list = []events.Event{execution("taken", 1)}
+		for n := range 60 {
+			list = append(list, execution(fmt.Sprint("run-", n), 1))
+		}
+		w.commit(list...)
+		w.settled()
+		if n := w.organization.Stats().Requests - before; n > 2+3 { // three read the table's definition
+			t.Errorf("%d requests for 60 rows and one that was refused before", n)
+		}
+
 		// What is in the way goes, and both runs get another version, one of which closes its run.
 		w.removeAll("apex_runid eq 'taken'")
-		w.commit(execution("taken", 1), events.Event{Key: runKey("rich"), ID: "void", Type: events.ExecutionsVoided,
+		w.commit(execution("taken", 2), events.Event{Key: runKey("rich"), ID: "void", Type: events.ExecutionsVoided,
 			OccurredAt: time.Now().UTC(), Voids: []string{"0"}}, closing("rich"))
 		w.eventually(time.Second, "the closing record is tried at once", func() bool { return w.copied("rich") })
 		w.eventually(parkedRetry, "the other one after a while", func() bool { return w.copied("taken") })
@@ -190,6 +204,27 @@ func TestDispatcherWaitsForATableThatLacksAColumn(t *testing.T) {
 		if err := p.Client.CreateColumn(context.Background(), testTable, last); err != nil {
 			t.Fatal(err)
 		}
+		w.eventually(longestBlocked, "it goes on by itself", func() bool { return w.copied("a") && w.copied("b") })
+		if w.standing().Parked != 0 {
+			t.Error("rows were parked")
+		}
+	})
+}
+
+// TestDispatcherLooksAtTheTableWhenRowsAreRefused: a column that somebody removed is no fault of the rows.
+func TestDispatcherLooksAtTheTableWhenRowsAreRefused(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		p := w.start(nil)
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		time.Sleep(tableTime)
+		w.network.without.Store(true)
+		w.commit(execution("a", 1), execution("b", 0))
+		w.eventually(time.Second, "it says which column is missing", func() bool {
+			return p.Status().State == StateBlocked && contains(p.Status().Reason, "apex_costusd")
+		})
+		w.network.without.Store(false)
 		w.eventually(longestBlocked, "it goes on by itself", func() bool { return w.copied("a") && w.copied("b") })
 		if w.standing().Parked != 0 {
 			t.Error("rows were parked")
@@ -235,9 +270,13 @@ func TestAProcessThatWakesUpDoesNoHarm(t *testing.T) {
 			w.commit(execution("a", 2))
 			w.eventually(3*time.Second, "the successor writes the newest version", func() bool { return w.copied("a") })
 			time.Sleep(pause)
+			first.Own(false) // it learns that when it wakes, while its request takes place
 			resume()
 			w.eventually(time.Minute, "the newest version stands", func() bool { return w.copied("a") })
-			first.Own(false)
+			time.Sleep(time.Second)
+			if !w.copied("a") {
+				t.Errorf("after a pause of %s an older version stands", pause)
+			}
 			w.settled()
 			if !w.copied("a") {
 				t.Errorf("after a pause of %s an older version stands", pause)

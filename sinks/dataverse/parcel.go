@@ -133,7 +133,7 @@ func (p *parcel) request(work context.Context, ticket ticket, items []item) erro
 // sent tells whether a request reached Dataverse, or may have, so that its rows count.
 func sent(err error) bool {
 	var answered *Error
-	return err == nil || Ambiguous(err) || errors.As(err, &answered) && answered.Status != 0
+	return err == nil || Ambiguous(err) || errors.As(err, &answered) && answered.Status != 0 && !NoToken(err)
 }
 
 // tableChanged looks whether the refusal of a row is the table's fault, which no parking of rows mends. If it is, the gate

@@ -1,6 +1,7 @@
 package dataverse
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,13 +79,33 @@ type network struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	down   atomic.Bool // nobody listens
+	// without makes the organization one whose table has no column for the cost. The emulator removes none.
+	without atomic.Bool
 }
 
 func newNetwork(h http.Handler) *network {
-	n := &network{server: &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)},
-		conns: make(chan net.Conn), closed: make(chan struct{})}
+	n := &network{conns: make(chan net.Conn), closed: make(chan struct{})}
+	n.server = &http.Server{Handler: n.removeColumn(h), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go func() { _ = n.server.Serve(n) }()
 	return n
+}
+
+// removeColumn answers as an organization does that lacks a column.
+func (n *network) removeColumn(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !n.without.Load():
+			h.ServeHTTP(w, r)
+		case strings.HasSuffix(r.URL.Path, "UpsertMultiple"):
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"error":{"code":%q,"message":"Does not support untyped value"}}`, codePayload)
+		default:
+			answer := httptest.NewRecorder()
+			h.ServeHTTP(answer, r)
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte(`"apex_costusd"`), []byte(`"apex_removed"`)))
+		}
+	})
 }
 
 func (n *network) Accept() (net.Conn, error) {
