@@ -75,7 +75,8 @@ func TestAdoptAloneLeavesTheWritingToTheService(t *testing.T) {
 		t.Errorf("counts %+v\n  want %+v", got, want)
 	}
 	rows := w.organization.Rows(w.set())
-	if len(rows) != 1 || rows[0][w.table.PrimaryID] != id.String() || rows[0][columnTotal] != json.Number("7") || w.rowIDs()["both"] != id {
+	if len(rows) != 1 || rows[0][w.table.PrimaryID] != id.String() || rows[0][columnTotal] != json.Number("7") ||
+		w.rowIDs()["both"] != id {
 		t.Errorf("the row that was made by hand, %s, is not the run's as it was: %v", id, rows)
 	}
 	w.send()

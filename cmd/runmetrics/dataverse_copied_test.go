@@ -64,9 +64,10 @@ func (w *copied) open(environ map[string]string) sinks.Store {
 
 // execution is the n-th execution of a run, of an agent of its own, in the n-th minute of a day.
 func execution(key events.Key, n int) events.Event {
-	return events.Event{Key: key, ID: fmt.Sprintf("%s/%d", key.RunID, n), Type: events.AgentFinished, AgentID: fmt.Sprint("agent-", n),
-		OccurredAt: time.Date(2026, 3, 1, 12, n, 0, 0, time.UTC), Attempt: 1, Status: events.Succeeded, LatencyMs: int64(1000 + n),
-		TokensIn: 10, TokensOut: 20, AssetsGenerated: 1, Cost: events.USD(59_133_500)}
+	return events.Event{Key: key, ID: fmt.Sprintf("%s/%d", key.RunID, n), Type: events.AgentFinished,
+		OccurredAt: time.Date(2026, 3, 1, 12, n, 0, 0, time.UTC), AgentID: fmt.Sprint("agent-", n), Attempt: 1,
+		Status: events.Succeeded, LatencyMs: int64(1000 + n), TokensIn: 10, TokensOut: 20, AssetsGenerated: 1,
+		Cost: events.USD(59_133_500)}
 }
 
 func testKey(run string) events.Key { return events.Key{CampaignID: "spring", RunID: run, Phase: "p"} }
@@ -107,7 +108,8 @@ func (w *copied) send() {
 
 func (w *copied) dispatcher() *dataverse.Dispatcher {
 	w.t.Helper()
-	d, err := dataverse.NewDispatcher(dataverse.DispatcherConfig{Client: w.client, Outbox: w.store, Table: dataverse.DefaultTable})
+	d, err := dataverse.NewDispatcher(dataverse.DispatcherConfig{Client: w.client, Outbox: w.store,
+		Table: dataverse.DefaultTable})
 	if err != nil {
 		w.t.Fatal(err)
 	}

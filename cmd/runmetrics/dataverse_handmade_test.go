@@ -19,7 +19,8 @@ func TestATableMadeByHandIsTakenOver(t *testing.T) {
 	t.Parallel()
 	w := newCopied(t, testEmulator(t, true), nil)
 	byHand(t, w.client, func(d *dataverse.Definition) {
-		d.PrimaryName = dataverse.Column{Name: "apex_title", SchemaName: "apex_Title", DisplayName: "Title", Type: dataverse.Text, MaxLength: 100}
+		d.PrimaryName = dataverse.Column{Name: "apex_title", SchemaName: "apex_Title", DisplayName: "Title",
+			Type: dataverse.Text, MaxLength: 100}
 		column(t, d, columnCost).Precision = 2
 	})
 	w.alternateKey(columnCampaign, columnRun, columnPhase)
@@ -90,7 +91,8 @@ func (w *copied) post(path string, body []byte) {
 	if err := json.NewDecoder(answer.Body).Decode(&token); err != nil {
 		w.t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.environ["DATAVERSE_URL"]+path, bytes.NewReader(body))
+	url := w.environ["DATAVERSE_URL"] + path
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}

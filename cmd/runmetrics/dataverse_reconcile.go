@@ -20,8 +20,8 @@ func (a *app) dataverseReconcile() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reconcile",
 		Short: "Compare the store with Dataverse, and repair the copy",
-		Long: `reconcile compares every run of the store with its row in Dataverse, and every row with the store. It may run beside the
-service. Without --adopt and --repair it changes nothing. What it finds:
+		Long: `reconcile compares every run of the store with its row in Dataverse, and every row with the store. It may run beside
+the service. Without --adopt and --repair it changes nothing. What it finds:
 
   missing     the run has no row
   older       the row has an earlier version: the run changed while USE_DATAVERSE was off
@@ -32,7 +32,7 @@ service. Without --adopt and --repair it changes nothing. What it finds:
 
 A run whose newest version is due, or on its way, counts as waiting; that is no difference.
 
---repair sends what is missing, older, different or parked, and what waits, and compares it again. --adopt makes a row
+--repair sends what is missing, older, different or parked, and what is due, and compares it again. --adopt makes a row
 with another id the row of its run, and removes further rows of the same run; the run's values are written to it next.
 Together they leave one row a run.
 
@@ -52,7 +52,7 @@ After Ctrl-C or an error it prints how to go on from there. Exit codes: 0 no dif
 	flags.BoolVar(&r.repair, "repair", false, "send what differs, and compare it again")
 	flags.BoolVar(&r.adopt, "adopt", false, "take over rows that have another id, and remove further rows of the same run")
 	flags.StringVar(&r.now.Campaign, "campaign", "", "only this `campaign`")
-	flags.Var(&r.now.Since, "since", "only what was created at this `time` or later, such as 2026-03-01 or 2026-03-01T12:00:00Z")
+	flags.Var(&r.now.Since, "since", "only what was created at this `time` (2026-03-01 or 2026-03-01T12:00:00Z) or later")
 	flags.Var(&r.now.Until, "until", "only what was created before this `time`")
 	flags.IntVar(&r.limit, "limit", 20, "list at most this `number` of differences; all are counted")
 	flags.StringVar(&r.resume, "resume", "", "go on from this `place`, which an interrupted reconcile printed")
@@ -161,9 +161,10 @@ func (r *reconciling) reconcile(ctx context.Context) error {
 
 // settle keeps what was found: a resumed command goes on from here.
 func (r *reconciling) settle() {
-	r.saved = r.now
 	r.listed = append(r.listed, r.found...)
+	r.now.Listed += int64(len(r.found))
 	r.found = nil
+	r.saved = r.now
 }
 
 // note counts a difference and keeps it where it is to be listed.

@@ -29,8 +29,9 @@ type place struct {
 	Since    instant   `json:"since,omitzero"`
 	Until    instant   `json:"until,omitzero"`
 	Pass     pass      `json:"pass"`
-	Next     string    `json:"next,omitempty"` // link to the page of rows
-	After    uuid.UUID `json:"after,omitzero"` // the last run
+	Next     string    `json:"next,omitempty"`   // link to the page of rows
+	After    uuid.UUID `json:"after,omitzero"`   // the last run
+	Listed   int64     `json:"listed,omitempty"` // of the differences that were found
 	Counts   counts    `json:"counts"`
 }
 
@@ -63,7 +64,7 @@ func (p *place) parse(token string) error {
 	if err == nil {
 		err = json.Unmarshal(text, p)
 	}
-	if err != nil || p.Of == "" || p.Pass != passRows && p.Pass != passRuns && p.Pass != passDone {
+	if err != nil || p.Of == "" || p.Pass != passRows && p.Pass != passRuns {
 		return errors.New("--resume is not what reconcile printed, or not all of it")
 	}
 	return nil

@@ -107,12 +107,12 @@ func (p *reconcileReport) text(r *reconciling) string {
 		fmt.Fprintln(&b, d)
 	}
 	c := &p.Counts
-	if more := c.differences() - int64(len(p.Differences)); more > 0 && r.limit > 0 {
+	if more := c.differences() - r.saved.Listed; more > 0 && r.limit > 0 {
 		fmt.Fprintf(&b, "and %d more; --limit lists more of them\n", more)
 	}
-	fmt.Fprintf(&b, "Dataverse has %d rows: %d have another id than their run's row, %d are unknown to the store\n",
+	fmt.Fprintf(&b, "%d rows in Dataverse: %d have another id than their run's row, %d are unknown to the store\n",
 		c.Rows, c.OtherID, c.Unknown)
-	fmt.Fprintf(&b, "the store has %d runs: %d equal, %d waiting, %d missing, %d older, %d different, %d parked\n",
+	fmt.Fprintf(&b, "%d runs in the store: %d equal, %d waiting, %d missing, %d older, %d different, %d parked\n",
 		c.Runs, c.Equal, c.Waiting, c.Missing, c.Older, c.Different, c.Parked)
 	if r.adopt {
 		fmt.Fprintf(&b, "adopted %d rows, removed %d further rows of their runs\n", c.Adopted, c.Removed)
@@ -139,7 +139,7 @@ func (p *reconcileReport) hints(r *reconciling) []string {
 	add(c.OtherID > 0 && !r.adopt, "--adopt takes over rows with another id; until then their runs are missing, or parked")
 	add(c.OtherID > 0 && r.adopt, "rows were left because something may be on its way to them: run it again in five minutes")
 	add(c.Missing+c.Older+c.Different+c.Parked > 0 && !r.repair, "--repair sends what is missing, older, different or parked")
-	add(c.Parked > 0 && r.repair, "parked rows were refused again, for the reason shown; `runmetrics doctor` compares the table's columns")
+	add(c.Parked > 0 && r.repair, "parked rows were refused again: `runmetrics doctor` compares the table's columns")
 	add(c.Waiting > 0 && !r.repair, "waiting runs are sent by the service while USE_DATAVERSE is true, or by --repair")
 	add(c.Unknown > 0, "unknown rows are never changed: delete those that should not be there by hand")
 	return hints

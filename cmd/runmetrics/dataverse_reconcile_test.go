@@ -78,8 +78,9 @@ func TestReconcileNamesWhatDiffers(t *testing.T) {
 
 	text := call(t, w.environ, "", "dataverse", "reconcile", "--limit", "6")
 	text.want(t, exitLeftovers)
-	wantParts(t, text.stdout, "different  spring · different · p: apex_agentstotal 1, there 5\n", "parked     spring · parked · p: ",
-		"and 1 more", "8 runs: 2 equal, 1 waiting, 2 missing, 1 older, 1 different, 1 parked", "--adopt", "--repair")
+	wantParts(t, text.stdout, "different  spring · different · p: apex_agentstotal 1, there 5\n",
+		"parked     spring · parked · p: ", "and 1 more", "--adopt", "--repair",
+		"8 runs in the store: 2 equal, 1 waiting, 2 missing, 1 older, 1 different, 1 parked")
 	if strings.ContainsAny(text.stdout, "\x1b\u009b\u202e\r") {
 		t.Errorf("lets text steer the terminal: %q", text.stdout)
 	}
@@ -114,7 +115,7 @@ func TestReconcileOfAnEqualCopyEndsWithZero(t *testing.T) {
 	w.wantOneRowARun()
 	text := call(t, w.environ, "", "dataverse", "reconcile")
 	text.want(t, exitOK)
-	wantParts(t, text.stdout, "3 rows: 0 have another id", "3 runs: 3 equal, 0 waiting")
+	wantParts(t, text.stdout, "3 rows in Dataverse: 0 have another id", "3 runs in the store: 3 equal, 0 waiting")
 	if strings.Contains(text.stdout, "→") {
 		t.Errorf("there is nothing to do:\n%s", text.stdout)
 	}

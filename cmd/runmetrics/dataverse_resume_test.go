@@ -71,7 +71,8 @@ func (w *copied) interrupted(trap *trap, part string, n int, args ...string) (re
 	_, after, told := strings.Cut(stderr.String(), "resume with: runmetrics dataverse reconcile ")
 	command, _, _ := strings.Cut(after, "\n")
 	var report reconcileReport
-	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil || !told || !strings.HasSuffix(command, "--resume "+report.Resume) {
+	err := json.Unmarshal(stdout.Bytes(), &report)
+	if err != nil || !told || !strings.HasSuffix(command, "--resume "+report.Resume) {
 		w.t.Fatalf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
 	return report, strings.Fields(command)
