@@ -65,6 +65,13 @@ func (e *emulating) run(ctx context.Context, _ []string) error {
 		return usageError{fmt.Errorf("--listen %s can be reached from other machines, where everybody knows the secret: "+
 			"use a loopback address, set DATAVERSE_CLIENT_SECRET, or give --insecure", e.listen)}
 	}
+	if e.dir != "" {
+		lock, err := lockDir(e.dir, "--data")
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", e.listen)
 	if err != nil {
 		return fmt.Errorf("open the emulator: %w; give --listen a free address", err)

@@ -69,7 +69,7 @@ func (s *service) welcome(w io.Writer) {
   state    %[1]s/readyz
   OpenAPI  %[1]s/openapi.json
   NATS     %[2]s, events go to runs.<campaign>.<run>
-  files    %[3]s
+%[5]s  files    %[3]s
 
 Try:
 
@@ -80,5 +80,13 @@ Try:
     "latencyP95Ms":45000,"latencyAvgMs":38000}'
   NATS_URL=%[2]s runmetrics publish --generate 1000
 
-`, api, s.broker.URL(), s.cfg.DataDir, sampleCampaigns[0].id)
+`, api, s.broker.URL(), s.cfg.DataDir, sampleCampaigns[0].id, s.dataverseLine())
+}
+
+// dataverseLine says where the emulated organization is, if there is one.
+func (s *service) dataverseLine() string {
+	if s.emulated == nil {
+		return ""
+	}
+	return fmt.Sprintf("  Dataverse %s, an emulator: client and secret are %s\n", s.emulated.url(), emulatorClient)
 }

@@ -10,33 +10,33 @@ import (
 	"syscall"
 )
 
-// dirLock holds DATA_DIR for this process. The kernel frees it when the process ends, however it ends, so a lock file
+// dirLock holds a directory, mostly DATA_DIR, for this process. The kernel frees it when the process ends, however it ends, so a lock file
 // that is left behind means nothing.
 type dirLock struct {
 	file *os.File
 }
 
 // lockDir makes the directory where there is none and takes it. Two processes on one directory would write the same
-// JetStream files; the error names the one that has it.
-func lockDir(dir string) (*dirLock, error) {
+// files; the error names the one that has it, and the setting that names the directory.
+func lockDir(dir, setting string) (*dirLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make DATA_DIR: %w", err)
+		return nil, fmt.Errorf("make %s: %w", setting, err)
 	}
 	path := filepath.Join(dir, "runmetrics.lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock DATA_DIR: %w", err)
+		return nil, fmt.Errorf("lock %s: %w", setting, err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("DATA_DIR %s is in use by %s; stop it, or set DATA_DIR to another directory", dir, holder(path))
+			return nil, fmt.Errorf("%s %s is in use by %s; stop it, or set %[1]s to another directory", setting, dir, holder(path))
 		}
-		return nil, fmt.Errorf("lock DATA_DIR %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s %s: %w", setting, dir, err)
 	}
 	if err := writePid(file); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("lock DATA_DIR %s: %w", dir, err)
+		return nil, fmt.Errorf("lock %s %s: %w", setting, dir, err)
 	}
 	return &dirLock{file: file}, nil
 }

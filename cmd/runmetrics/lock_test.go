@@ -11,11 +11,11 @@ import (
 func TestLockKeepsASecondProcessOutAndNamesTheFirst(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "on demand")
-	first, err := lockDir(dir)
+	first, err := lockDir(dir, "DATA_DIR")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = lockDir(dir)
+	_, err = lockDir(dir, "DATA_DIR")
 	if err == nil {
 		t.Fatal("two locks on one directory")
 	}
@@ -27,7 +27,7 @@ func TestLockKeepsASecondProcessOutAndNamesTheFirst(t *testing.T) {
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := lockDir(dir)
+	again, err := lockDir(dir, "DATA_DIR")
 	if err != nil {
 		t.Fatalf("a lock that was released: %v", err)
 	}
@@ -38,7 +38,7 @@ func TestLockKeepsASecondProcessOutAndNamesTheFirst(t *testing.T) {
 
 func TestLockSaysWhyADirectoryCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	if _, err := lockDir(filepath.Join(writeFile(t, "a file"), "data")); err == nil || !strings.Contains(err.Error(), "DATA_DIR") {
+	if _, err := lockDir(filepath.Join(writeFile(t, "a file"), "data"), "DATA_DIR"); err == nil || !strings.Contains(err.Error(), "DATA_DIR") {
 		t.Errorf("says %v", err)
 	}
 }

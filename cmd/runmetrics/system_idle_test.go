@@ -6,13 +6,16 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
 )
 
 // idleTime is longer than the 30 s after which an idle reader asks whether it misses something. The environment may say
 // more seconds in RUNMETRICS_IDLE_SECONDS: Neon suspends after 300.
 const idleTime = 75 * time.Second
 
-// testIdle lets a service idle and counts what it says to Postgres: nothing, however often its health is asked for.
+// testIdle lets a service idle and counts what it says to Postgres and to Dataverse: nothing, however often its health is
+// asked for.
 func testIdle(t *testing.T, s *system) {
 	idle := idleTime
 	if said := os.Getenv("RUNMETRICS_IDLE_SECONDS"); said != "" {
@@ -22,17 +25,25 @@ func testIdle(t *testing.T, s *system) {
 		}
 		idle = time.Duration(seconds) * time.Second
 	}
-	w := s.onPostgres(t, "log_statement=all")
+	w := s.onPostgres(t, "log_statement=all").withDataverse(t, emulator.Config{})
 	p := w.run(t)
 	l := load{Seed: 6, Runs: 2, Agents: 20, Duplicates: 2}
 	const before, after = 100, 101
 	w.publish(t, l, before, 0).want(t, exitOK, patience)
 	p.reaches(t, uint64(l.Len(before)), patience)
 	p.wantOracle(t, l, before)
+	w.wantCopies(t, p, l.At(0).CampaignID, patience)
 	active := w.postgres.Statements("runmetrics")
 	if active == 0 {
 		t.Fatal("a commit and a listing sent no statement: the count is of something else")
 	}
+	until(t, patience, "the copy is noted", func() bool {
+		more := w.postgres.Statements("runmetrics")
+		<-time.After(time.Second)
+		active = w.postgres.Statements("runmetrics")
+		return active == more
+	})
+	requests := w.organization.Stats().Requests
 
 	end := time.After(idle)
 	tick := time.NewTicker(time.Second)
@@ -54,6 +65,9 @@ func testIdle(t *testing.T, s *system) {
 	}
 	if n := w.postgres.Statements("runmetrics") - active; n != 0 {
 		t.Errorf("%d statements while idle: %s", n, w.postgres.Log())
+	}
+	if n := w.organization.Stats().Requests - requests; n != 0 {
+		t.Errorf("%d requests to Dataverse while idle", n)
 	}
 
 	w.publish(t, l, after, 0).want(t, exitOK, patience)

@@ -83,7 +83,7 @@ func (s *service) takeDir(context.Context) error {
 		return nil
 	}
 	var err error
-	s.lock, err = lockDir(s.cfg.DataDir)
+	s.lock, err = lockDir(s.cfg.DataDir, "DATA_DIR")
 	return err
 }
 
