@@ -41,8 +41,8 @@ func TestRecentShowsTheNewestRowsFirst(t *testing.T) {
 		t.Fatalf("%v, %d rows: %s", err, len(answer.Metrics), r.stdout)
 	}
 	first := answer.Metrics[0]
-	if first.CampaignID != nasty || first.RunID != "run-011" || first.AgentsTotal != 3 || first.TokensOut != 20 || first.RowID == "" ||
-		plainNumber(first.CostUSD) != "0.01234" || first.LatencyP95Ms != nil || first.CreatedAt != "2026-03-01T12:11:00Z" {
+	if first.CampaignID != nasty || first.RunID != "run-011" || first.RowID == "" || first.AgentsTotal != 3 ||
+		first.TokensOut != 20 || plainNumber(first.CostUSD) != "0.01234" || first.LatencyP95Ms != nil || first.CreatedAt != "2026-03-01T12:11:00Z" {
 		t.Errorf("%+v", first)
 	}
 }
@@ -74,8 +74,8 @@ func TestDataverseCommandsNameWhatIsMissingOfTheirSettings(t *testing.T) {
 		r.want(t, exitUsage)
 		wantParts(t, r.stderr, "DATAVERSE_URL: ", "DATAVERSE_TENANT_ID: ", "DATAVERSE_CLIENT_ID: ", "DATAVERSE_CLIENT_SECRET: ")
 	}
-	for _, args := range [][]string{{"dataverse"}, {"dataverse", "recent", "--limit", "0"}, {"dataverse", "recent", "--limit", "501"},
-		{"dataverse", "recent", "--output", "xml"}, {"dataverse", "test", "now"}, {"doctor", "--output", "html"}} {
+	for _, args := range [][]string{{"dataverse"}, {"dataverse", "recent", "--limit", "0"},
+		{"dataverse", "recent", "--limit", "501"}, {"dataverse", "recent", "--output", "xml"}, {"dataverse", "test", "now"}, {"doctor", "--output", "html"}} {
 		call(t, nil, "", args...).want(t, exitUsage)
 	}
 }

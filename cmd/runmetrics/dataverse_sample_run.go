@@ -86,6 +86,6 @@ func (s *sample) abandon(ctx context.Context, failure error) error {
 	if err := s.void(ctx); err != nil {
 		return fmt.Errorf("%w; the sample run %s may still come, and could not be voided: %w", failure, s.key.RunID, err)
 	}
-	return fmt.Errorf("%w (run %s of campaign %s is voided in the stream: it may still come, and counts nothing; its row would be %s)",
-		failure, s.key.RunID, s.key.CampaignID, s.key.UUID())
+	return fmt.Errorf("%w (run %s of campaign %s is voided in the stream: it may still come, and counts nothing; "+
+		"its row would be %s)", failure, s.key.RunID, s.key.CampaignID, s.key.UUID())
 }

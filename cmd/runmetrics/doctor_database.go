@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -57,7 +56,7 @@ func (d *doctor) postgresReady(ctx context.Context) bool {
 		d.fail("database", "postgres", err.Error(), databaseFix(err))
 		return false
 	case plan.needed():
-		d.fail("database", "postgres", fmt.Sprintf("its schema is older than this program: it lacks %s", strings.Join(plan.Differs, ", ")),
+		d.fail("database", "postgres", "its schema is older than this program: it lacks "+strings.Join(plan.Differs, ", "),
 			"runmetrics setup brings it up to date")
 		return false
 	}

@@ -68,13 +68,15 @@ func (d *doctor) examineAddress(ctx context.Context) bool {
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	answer, err := client.Do(request)
 	if err != nil {
-		d.fail("dataverse", "address", err.Error(), "correct DATAVERSE_URL, or let this machine reach it: name, port, proxy, certificates")
+		d.fail("dataverse", "address", err.Error(),
+			"correct DATAVERSE_URL, or let this machine reach it: name, port, proxy, certificates")
 		return false
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
 	if answer.StatusCode != http.StatusUnauthorized {
-		d.warn("dataverse", "address", fmt.Sprintf("%s answers %s, where an organization would ask for a token", address, answer.Status),
+		d.warn("dataverse", "address",
+			fmt.Sprintf("%s answers %s, where an organization would ask for a token", address, answer.Status),
 			"set DATAVERSE_URL to the organization, such as https://contoso.crm.dynamics.com")
 		return true
 	}
@@ -153,8 +155,8 @@ func (d *doctor) examineTitle(table *dataverse.Table) {
 	}
 	title, exists := table.Columns[table.PrimaryName]
 	if want := dataverse.Wanted(table.LogicalName).PrimaryName; exists && title.MaxLength < want.MaxLength {
-		d.ok("dataverse", "title", fmt.Sprintf("%s holds %d characters: longer titles are shortened; the ids stand in full in their own columns",
-			title.Name, title.MaxLength))
+		d.ok("dataverse", "title", fmt.Sprintf("%s holds %d characters: longer titles are shortened; the ids stand in full "+
+			"in their own columns", title.Name, title.MaxLength))
 	}
 }
 
@@ -178,8 +180,8 @@ func (d *doctor) examineRows(ctx context.Context, client *dataverse.Client, tabl
 		return
 	}
 	if others > 0 {
-		d.warn("dataverse", "rows", fmt.Sprintf("%d of the %d rows that were read stand under ids that are not their run's: somebody else made them",
-			others, len(rows)), "runmetrics dataverse reconcile --adopt takes them over where their runs are in the database")
+		d.warn("dataverse", "rows", fmt.Sprintf("%d of the %d rows that were read stand under ids that are not their run's: "+
+			"somebody else made them", others, len(rows)), "runmetrics dataverse reconcile --adopt takes them over where their runs are in the database")
 	}
 }
 

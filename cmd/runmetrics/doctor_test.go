@@ -173,7 +173,9 @@ func TestDoctorNamesEachFaultOfATableMadeByHand(t *testing.T) {
 func TestDoctorNamesRowsThatDataverseRefused(t *testing.T) {
 	t.Parallel()
 	organization := testEmulator(t, true)
-	byHand(t, testClient(t, testOrganization(t, organization)), func(d *dataverse.Definition) { column(t, d, columnPhase).MaxLength = 3 })
+	byHand(t, testClient(t, testOrganization(t, organization)), func(d *dataverse.Definition) {
+		column(t, d, columnPhase).MaxLength = 3
+	})
 	api, environ := copying(t, organization, nil)
 	call(t, environ, strings.ReplaceAll(eventLine("one"), `"c.1"`, `"c\u202e1"`), "publish", "-").want(t, exitOK)
 	phase := strings.ReplaceAll(eventLine("two"), `"phase":"1"`, `"phase":"launch"`)
@@ -190,8 +192,8 @@ func TestDoctorNamesRowsThatDataverseRefused(t *testing.T) {
 
 	text := call(t, environ, "", "doctor")
 	text.want(t, exitOK)
-	wantParts(t, text.stdout, "warn  dataverse     refused row", "c\ufffd1 / r / launch", " → set the column's maximum character count to 16",
-		"0 failed, 3 warnings")
+	wantParts(t, text.stdout, "warn  dataverse     refused row", "c\ufffd1 / r / launch",
+		" → set the column's maximum character count to 16", "0 failed, 3 warnings")
 	if strings.Contains(text.stdout, "\u202e") {
 		t.Errorf("lets text steer the terminal: %q", text.stdout)
 	}
@@ -220,14 +222,17 @@ func TestDoctorTellsTheFaultsOfAnApplicationUserApart(t *testing.T) {
 	d = examine(t, with(environ, map[string]string{"DATAVERSE_AUTHORITY": "http://127.0.0.1:1"}), exitFailure)
 	d.wantCheck(t, verdictFail, "dataverse", "token", "127.0.0.1:1", "let this machine reach DATAVERSE_AUTHORITY")
 
+	ends := func(suffix string) func(*http.Request) bool {
+		return func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, suffix) }
+	}
 	const noUser, noPrivilege = "0x80072560", "0x80040220"
 	for _, c := range []struct {
 		code, subject, fix string
 		refused            func(*http.Request) bool
 	}{
-		{noUser, "application user", "application user is missing", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "WhoAmI") }},
-		{noPrivilege, "right to read", "security role", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/apex_campaignmetrics") }},
-		{noPrivilege, "right to create", "security role", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "UpsertMultiple") }},
+		{noUser, "application user", "application user is missing", ends("/WhoAmI")},
+		{noPrivilege, "right to read", "security role", ends("/apex_campaignmetrics")},
+		{noPrivilege, "right to create", "security role", ends(".UpsertMultiple")},
 	} {
 		d := examine(t, testOrganization(t, forbidding(organization, c.code, c.refused)), exitFailure, "--write")
 		d.wantCheck(t, verdictFail, "dataverse", c.subject, "403", c.code, c.fix)
