@@ -14,6 +14,11 @@
 //
 // Correctness rests on nothing else: not on who owns a stream, not on clocks, not on acknowledgements.
 //
+// # The outbox
+//
+// A store that was opened with marks notes in the same transaction which runs have a version that their copy elsewhere
+// lacks. See Outbox.
+//
 // # Errors
 //
 // A sink's fault is not a message's fault. Every error of a store is one of ErrUnavailable (away: try again with

@@ -28,6 +28,19 @@
 // Costs are computed and rounded (half even, to as many digits as the column keeps) in integers; no float is on their
 // way. A value that its column cannot hold is a *Misfit. It is never cut or clamped.
 //
+// # Dispatcher
+//
+// A Dispatcher takes runs that are due from the outbox, newest version only, and sends them by UpsertMultiple. All requests
+// pass one gate, which keeps the service protection limits, obeys Retry-After for everybody at once, and follows the
+// parallelism that the organization recommends. A request that is too much is halved, one that is refused is taken apart
+// until the row at fault is alone; that row is parked. Through an outage the rows under way are held and the store is left
+// alone. A request whose answer was lost is repeated, and its rows are sent once more when it can not take place any more;
+// so are those that a former owner had under way. A process that was stopped meanwhile learns from the store that its claims
+// are lost, and makes the rows due again: whoever wrote last, the newest version is written after it.
+//
+// What is left: a process that is stopped for longer than a request may linger, wakes, has an old request taken, and is
+// killed before it can say so, leaves older rows. The next version of these runs mends them, and so does reconcile.
+//
 // # Errors
 //
 // An *Error is sinks.ErrUnavailable, sinks.ErrBlocked or sinks.ErrRefused, by HTTP status and code, and says what a person
