@@ -196,7 +196,7 @@ func (r *reconciling) drain(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("send to Dataverse: %w", context.Cause(ctx))
 			}
-			return nil
+			return r.checkSent(ctx, dispatcher.Status())
 		case <-tick.C:
 			status := dispatcher.Status()
 			if status.State == dataverse.StateBlocked || status.State == dataverse.StateBudget {
@@ -204,6 +204,18 @@ func (r *reconciling) drain(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// checkSent is an error where a dispatcher has left runs for another day.
+func (r *reconciling) checkSent(ctx context.Context, status dataverse.Status) error {
+	if status.State != dataverse.StateBudget {
+		return nil
+	}
+	standing, err := r.store.Standing(ctx, time.Now())
+	if err == nil && standing.Waiting > 0 {
+		err = fmt.Errorf("send to Dataverse: %d runs wait: %s", standing.Waiting, status.Reason)
+	}
+	return err
 }
 
 // finish reports, and says how it went.
