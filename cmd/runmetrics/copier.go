@@ -39,16 +39,22 @@ func (s *service) openCopier(emulate bool) error {
 		return err
 	}
 	c := &copier{client: client, streams: make(map[string]bool)}
-	if c.dispatcher, err = newDispatcher(s.cfg, client, s.store, s.log); err != nil {
+	// A publication goes into the connection's buffer: it does not block, and leaves when NATS is back.
+	tell := func() { _ = s.conn.Publish(dueSubject(s.cfg.Deployment), nil) }
+	if c.dispatcher, err = newDispatcher(s.cfg, client, s.store, tell, s.log); err != nil {
 		return err
 	}
-	_, err = s.conn.Subscribe(consumer.ChangedSubject(s.cfg.Deployment), func(*nats.Msg) { c.dispatcher.Wake() })
-	if err != nil {
-		return fmt.Errorf("watch commits: %w", err)
+	for _, subject := range []string{consumer.ChangedSubject(s.cfg.Deployment), dueSubject(s.cfg.Deployment)} {
+		if _, err = s.conn.Subscribe(subject, func(*nats.Msg) { c.dispatcher.Wake() }); err != nil {
+			return fmt.Errorf("watch commits: %w", err)
+		}
 	}
 	s.copier = c
 	return nil
 }
+
+// dueSubject is where somebody says that runs of a deployment are due for the copy without a commit. Messages are empty.
+func dueSubject(deployment string) string { return "runmetrics." + deployment + ".due" }
 
 // newDataverse makes a client of the organization that the configuration names.
 func newDataverse(cfg *Config, log *slog.Logger) (*dataverse.Client, error) {
@@ -63,9 +69,12 @@ func newDataverse(cfg *Config, log *slog.Logger) (*dataverse.Client, error) {
 	})
 }
 
-func newDispatcher(cfg *Config, client *dataverse.Client, outbox sinks.Outbox, log *slog.Logger) (*dataverse.Dispatcher, error) {
+// newDispatcher makes a dispatcher of the configuration. Tell is nil where it sends what it claims in any case.
+func newDispatcher(
+	cfg *Config, client *dataverse.Client, outbox sinks.Outbox, tell func(), log *slog.Logger,
+) (*dataverse.Dispatcher, error) {
 	return dataverse.NewDispatcher(dataverse.DispatcherConfig{Client: client, Outbox: outbox, Table: cfg.DataverseTable,
-		Interval: cfg.DataverseMinInterval, DailyBudget: cfg.DataverseDailyBudget, Log: log})
+		Interval: cfg.DataverseMinInterval, DailyBudget: cfg.DataverseDailyBudget, Tell: tell, Log: log})
 }
 
 // own is what the reader of a stream tells whether it reads; nil without a copier.

@@ -180,7 +180,7 @@ const drainCheck = 250 * time.Millisecond
 
 // drain sends what is due. It does not wait for a person or a new day.
 func (r *reconciling) drain(ctx context.Context) error {
-	dispatcher, err := newDispatcher(r.cfg, r.client, r.store, r.log)
+	dispatcher, err := newDispatcher(r.cfg, r.client, r.store, nil, r.log)
 	if err != nil {
 		return err
 	}

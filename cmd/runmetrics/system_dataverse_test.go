@@ -154,7 +154,7 @@ func testDataverseKill(t *testing.T, s *system) {
 }
 
 // testDataverseStop stops a replica in the middle of a request, whose rows are written long after another replica has
-// taken over and written newer ones. A row that somebody changed by hand is put right beside.
+// taken over and written newer ones. Before, a row that somebody changed by hand is put right by another process.
 func testDataverseStop(t *testing.T, s *system) {
 	o := s.onPostgres(t).withDataverse(t, emulator.Config{Latency: 20 * time.Millisecond})
 	first, second := o.run(t), o.run(t)
@@ -170,6 +170,20 @@ func testDataverseStop(t *testing.T, s *system) {
 	})
 	o.wantCopies(t, first, campaign, patience)
 
+	// A run of its own: those before may have been sent by either replica, and are sent once more.
+	other := load{Seed: 20261128, Runs: 1, Agents: 2}
+	o.publish(t, other, other.perRun(), 0).want(t, exitOK, patience)
+	first.reaches(t, uint64(block/4+other.perRun()), patience)
+	o.wantCopies(t, first, other.At(0).CampaignID, patience)
+	record := first.list(t, other.At(0).CampaignID)[0]
+	client := testClient(t, o.environ)
+	if err := client.Update(t.Context(), o.table.EntitySet, record.RunKey, dataverse.Row{"apex_costusd": int64(0)}); err != nil {
+		t.Fatal(err)
+	}
+	o.start(t, o.environ, "dataverse", "reconcile").want(t, exitLeftovers, patience)
+	o.call(t, o.environ, "dataverse", "reconcile", "--repair")
+	o.wantCopies(t, first, other.At(0).CampaignID, patience)
+
 	// The next request takes place after the standby has taken over.
 	const late = 3 * pinLife / 2
 	o.organization.Inject(emulator.Fault{Kind: "slow", Path: "UpsertMultiple", Times: 1, Delay: late})
@@ -179,7 +193,7 @@ func testDataverseStop(t *testing.T, s *system) {
 	stopped := time.Now()
 	first.signal(t, syscall.SIGSTOP)
 	o.publish(t, l, block, 0).want(t, exitOK, patience)
-	second.reaches(t, uint64(block), patience)
+	second.reaches(t, uint64(block+other.perRun()), patience)
 	o.wantCopies(t, second, campaign, late-time.Since(stopped))
 	t.Logf("the other replica wrote the newest rows %s after the first was stopped", time.Since(stopped).Round(time.Millisecond))
 	until(t, patience, "the late request writes older rows over them", func() bool {
@@ -191,14 +205,6 @@ func testDataverseStop(t *testing.T, s *system) {
 	o.wantCopies(t, second, campaign, patience)
 	t.Logf("the newest rows stand again %s after it was woken", time.Since(woken).Round(time.Millisecond))
 
-	record := second.list(t, campaign)[0]
-	client := testClient(t, o.environ)
-	if err := client.Update(t.Context(), o.table.EntitySet, record.RunKey, dataverse.Row{"apex_costusd": int64(0)}); err != nil {
-		t.Fatal(err)
-	}
-	o.start(t, o.environ, "dataverse", "reconcile").want(t, exitLeftovers, patience)
-	o.call(t, o.environ, "dataverse", "reconcile", "--repair")
-	o.wantCopies(t, second, campaign, patience)
 	first.terminate(t)
 	second.terminate(t)
 }

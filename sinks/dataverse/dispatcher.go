@@ -35,6 +35,9 @@ type DispatcherConfig struct {
 	// run. Requests that fail and are sent again may take a little more.
 	DailyBudget int64
 	Log         *slog.Logger // default: none
+	// Tell is called when runs became due that this dispatcher is not to send, because it is not the owner any more. It must
+	// reach those who are, who Wake; it must not block. Default: nobody is told.
+	Tell func()
 	// Linger is how long a request whose answer was lost may still take place; default four minutes. Rows in such a
 	// request are sent once more after it.
 	Linger time.Duration
@@ -53,7 +56,8 @@ type Dispatcher struct {
 	// owned by the loop
 	owner    bool               // asked to work
 	adopt    bool               // what others have claimed is to be taken over
-	lost     bool               // a claim of ours was given away: what is due is ours to send, whoever works
+	drain    bool               // asked to work until nothing is due
+	due      bool               // of a drain: something may be
 	tenure   context.Context    // ends when the dispatcher is not to work any more
 	disown   context.CancelFunc // ends it
 	next     time.Time          // when to claim; zero: when somebody says so
@@ -72,6 +76,9 @@ func NewDispatcher(c DispatcherConfig) (*Dispatcher, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Tell == nil {
+		c.Tell = func() {}
 	}
 	c.Linger = cmp.Or(c.Linger, defaultLinger)
 	return &Dispatcher{DispatcherConfig: c, gate: newGate(), status: &status{log: c.Log, s: Status{State: StateStandby}},
@@ -123,8 +130,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // Drain sends all that is due now, beside whoever else works and without taking over what they have claimed. It returns
 // when nothing of it is left to this dispatcher, or with the context's error.
 func (d *Dispatcher) Drain(ctx context.Context) error {
-	d.lost, d.next = true, time.Now()
-	d.loop(ctx, func() bool { return len(d.living) == 0 && !d.lost })
+	d.drain, d.due, d.next = true, true, time.Now()
+	d.loop(ctx, func() bool { return len(d.living) == 0 && !d.due })
 	return ctx.Err()
 }
 
@@ -170,19 +177,19 @@ func (d *Dispatcher) heed(ctx context.Context) {
 		return
 	}
 	d.owner, d.adopt = *own, *own
-	if !d.owner {
+	switch {
+	case !d.owner:
 		d.disown()
 		d.status.set(StateStandby, nil)
+	case d.tenure.Err() != nil:
+		d.begin(ctx)
 	}
 }
 
 // step claims and starts to send what is due, as far as there is room. The channel says when to look again; nil is when
 // something happens.
 func (d *Dispatcher) step(ctx, work context.Context) <-chan time.Time {
-	for d.owner || d.lost {
-		if d.tenure.Err() != nil {
-			d.begin(ctx)
-		}
+	for d.owner || d.drain && d.due {
 		now := time.Now()
 		wait, full := d.gate.wait(now, len(d.living))
 		if full != nil {
@@ -258,11 +265,11 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	}
 	more := !d.next.IsZero() && !d.next.After(now)
 	if p.copies = claimed.Copies; len(p.copies) == 0 {
-		d.lost = false
+		d.due = false
 		d.retreat(now, more)
 		return 0
 	}
-	d.lost, d.empty = d.lost && more, 0
+	d.due, d.empty = more, 0
 	d.living = append(d.living, p.owner)
 	d.budget.reserve(len(p.copies))
 	tenure := d.tenure
@@ -295,7 +302,12 @@ func (d *Dispatcher) finish(p *parcel) {
 		return // stopping
 	}
 	d.budget.settled(now, p.answer.TargetsToday)
-	d.lost = d.lost || p.answer.Lost > 0
+	if p.answer.Lost > 0 || p.released() {
+		d.due = true
+		if !d.owner && !d.drain {
+			d.Tell()
+		}
+	}
 	// Runs that changed while they were under way could not be claimed.
 	if next := p.answer.Next; !next.IsZero() && (d.next.IsZero() || next.Before(d.next)) {
 		d.next = next

@@ -2,6 +2,7 @@ package dataverse
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -254,14 +255,14 @@ func TestDispatcherSendsAgainWhatMayHaveBeenLost(t *testing.T) {
 
 // TestAProcessThatWakesUpDoesNoHarm: it was stopped in the middle of a request, and its successor wrote a newer version.
 func TestAProcessThatWakesUpDoesNoHarm(t *testing.T) {
-	for _, pause := range []time.Duration{20 * time.Second, time.Hour} {
+	for _, pause := range []time.Duration{20 * time.Second, 50 * time.Minute} {
 		inWorld(t, emulator.Config{}, func(w *world) {
 			first := w.start(nil)
 			first.Own(true)
 			w.commit(execution("a", 0))
 			w.settled()
 			time.Sleep(time.Second)
-			resume := first.pause()
+			resume := first.pauseIn("UpsertMultiple")
 			w.commit(execution("a", 1))
 			synctest.Wait()
 			// The commit of another process, which takes over.
@@ -271,13 +272,15 @@ func TestAProcessThatWakesUpDoesNoHarm(t *testing.T) {
 			w.eventually(3*time.Second, "the successor writes the newest version", func() bool { return w.copied("a") })
 			time.Sleep(pause)
 			first.Own(false) // it learns that when it wakes, while its request takes place
+			written := w.organization.Stats().Targets
 			resume()
-			w.eventually(time.Minute, "the newest version stands", func() bool { return w.copied("a") })
-			time.Sleep(time.Second)
+			w.eventually(time.Minute, "the newest version is written over the older one", func() bool {
+				return w.organization.Stats().Targets > written+1 && w.copied("a")
+			})
+			w.settled()
 			if !w.copied("a") {
 				t.Errorf("after a pause of %s an older version stands", pause)
 			}
-			w.settled()
 			if !w.copied("a") {
 				t.Errorf("after a pause of %s an older version stands", pause)
 			}
@@ -285,25 +288,70 @@ func TestAProcessThatWakesUpDoesNoHarm(t *testing.T) {
 	}
 }
 
-// TestDispatcherTakesOverFromTheDead: what was under way when a process was killed is sent again, at once and once more.
-func TestDispatcherTakesOverFromTheDead(t *testing.T) {
-	inWorld(t, emulator.Config{}, func(w *world) {
-		first := w.start(nil)
-		first.Own(true)
+// TestDispatcherTakesOverFromWhoeverEnds: what was under way is sent again, at once and once more.
+func TestDispatcherTakesOverFromWhoeverEnds(t *testing.T) {
+	for name, end := range map[string]func(*process){"SIGKILL": (*process).kill, "SIGTERM": (*process).stop} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, emulator.Config{}, func(w *world) {
+				first := w.start(nil)
+				first.Own(true)
+				w.commit(execution("a", 0))
+				w.settled()
+				w.organization.Inject(emulator.Fault{Kind: "slow", Path: "UpsertMultiple", Times: 1, Delay: 30 * time.Second})
+				time.Sleep(time.Second)
+				w.commit(execution("a", 1))
+				synctest.Wait()
+				end(first)
+				second := w.start(nil)
+				second.Own(true)
+				w.commit(execution("a", 2))
+				w.eventually(3*time.Second, "the successor writes the newest version", func() bool { return w.copied("a") })
+				w.eventually(time.Minute, "the late request takes place", func() bool { return !w.copied("a") })
+				w.eventually(testLinger, "the row is put right", func() bool { return w.copied("a") })
+				w.settled()
+			})
+		})
+	}
+}
+
+// TestDispatcherKeepsItsOwnClaims when it gets another pin: nothing is sent twice for that.
+func TestDispatcherKeepsItsOwnClaims(t *testing.T) {
+	inWorld(t, emulator.Config{Latency: 5 * time.Second}, func(w *world) {
+		p := w.start(nil)
+		p.Own(true)
+		w.eventually(time.Minute, "it is ready", func() bool { return p.Status().State == StateActive })
 		w.commit(execution("a", 0))
-		w.settled()
-		w.organization.Inject(emulator.Fault{Kind: "slow", Path: "UpsertMultiple", Times: 1, Delay: 30 * time.Second})
-		time.Sleep(time.Second)
-		w.commit(execution("a", 1))
 		synctest.Wait()
-		first.kill()
-		second := w.start(nil)
-		second.Own(true)
-		w.commit(execution("a", 2))
-		w.eventually(3*time.Second, "the successor writes the newest version", func() bool { return w.copied("a") })
-		w.eventually(time.Minute, "the dead one's request takes place", func() bool { return !w.copied("a") })
-		w.eventually(testLinger, "the row is put right", func() bool { return w.copied("a") })
+		p.Own(true)
 		w.settled()
+		time.Sleep(2 * testLinger)
+		if n := w.organization.Stats().Targets; n != 1 {
+			t.Errorf("one row was sent %d times", n)
+		}
+	})
+}
+
+// TestDispatcherLooksRarelyForWhatNobodyCanClaim: a run that was removed from the store by hand leaves its mark.
+func TestDispatcherLooksRarelyForWhatNobodyCanClaim(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		w.commit(execution("a", 0), execution("b", 0))
+		db, err := sql.Open("sqlite", w.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("DELETE FROM campaign_metrics WHERE run_id = 'a'"); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p := w.start(nil)
+		p.Own(true)
+		w.eventually(time.Second, "the other run is copied", func() bool { return w.copied("b") })
+		time.Sleep(24 * time.Hour)
+		if n := p.outbox.Calls(sinktest.Claim); n > 60 {
+			t.Errorf("%d looks within a day", n)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package dataverse
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -198,6 +199,11 @@ func (p *parcel) report(work context.Context) {
 		case <-time.After(jitter(min(firstBackoff<<min(failures, 16), longestBackoff))):
 		}
 	}
+}
+
+// released tells whether something of it was given back.
+func (p *parcel) released() bool {
+	return slices.ContainsFunc(p.outcomes, func(o sinks.Outcome) bool { return o.Verdict == sinks.Released })
 }
 
 // nextRows is what the next parcel should hold at the most.

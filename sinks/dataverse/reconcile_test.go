@@ -16,7 +16,9 @@ import (
 )
 
 // reconciler is one that shares the network of a process.
-func (w *world) reconciler(p *process) *Reconciler { return NewReconciler(p.Client, w.store, w.table()) }
+func (w *world) reconciler(p *process) *Reconciler {
+	return NewReconciler(p.Client, w.store, w.table())
+}
 
 // copies are all runs of the store.
 func (w *world) copies() []sinks.Copy {

@@ -33,9 +33,12 @@ type world struct {
 	t            *testing.T
 	organization *emulator.Emulator
 	store        sinks.Store
+	path         string // of the store
 	writer       *sinktest.Writer
 	network      *network
-	processes    []*process
+
+	mu        sync.Mutex
+	processes []*process
 }
 
 const (
@@ -54,8 +57,8 @@ func inWorld(t *testing.T, c emulator.Config, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, organization: organization, network: newNetwork(organization)}
-		w.store, err = sqlite.Open(t.Context(), sqlite.Config{Path: t.TempDir() + "/runmetrics.db", Marks: true})
+		w := &world{t: t, organization: organization, network: newNetwork(organization), path: t.TempDir() + "/runmetrics.db"}
+		w.store, err = sqlite.Open(t.Context(), sqlite.Config{Path: w.path, Marks: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,6 +155,8 @@ type process struct {
 	killed atomic.Bool
 	mu     sync.Mutex
 	paused chan struct{} // closed: it runs
+	stopAt string        // the end of a path: a request there stops it
+	next   chan struct{} // paused, from then on
 }
 
 // start starts a process. The plan breaks its calls of the outbox.
@@ -177,7 +182,8 @@ func (w *world) start(plan sinktest.Plan, changes ...func(*DispatcherConfig)) *p
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := DispatcherConfig{Client: client, Outbox: p.outbox, Table: testTable, Interval: time.Second, Linger: testLinger, Log: log}
+	c := DispatcherConfig{Client: client, Outbox: p.outbox, Table: testTable, Interval: time.Second, Linger: testLinger, Log: log,
+		Tell: w.wake}
 	for _, change := range changes {
 		change(&c)
 	}
@@ -190,7 +196,9 @@ func (w *world) start(plan sinktest.Plan, changes ...func(*DispatcherConfig)) *p
 		defer close(p.ended)
 		_ = p.Run(ctx)
 	}()
+	w.mu.Lock()
 	w.processes = append(w.processes, p)
+	w.mu.Unlock()
 	return p
 }
 
@@ -198,6 +206,9 @@ func (w *world) start(plan sinktest.Plan, changes ...func(*DispatcherConfig)) *p
 // process wakes, whoever has stopped waiting for it.
 func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
+	if p.stopAt != "" && strings.HasSuffix(r.URL.Path, p.stopAt) {
+		p.paused, p.stopAt = p.next, ""
+	}
 	paused := p.paused
 	p.mu.Unlock()
 	select {
@@ -227,6 +238,15 @@ func (p *process) pause() (resume func()) {
 	paused := make(chan struct{})
 	p.paused = paused
 	return func() { close(paused) }
+}
+
+// pauseIn stops the process when it next sends a request with that end of its path, in the middle of it.
+func (p *process) pauseIn(path string) (resume func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopAt, p.next = path, make(chan struct{})
+	next := p.next
+	return func() { close(next) }
 }
 
 // kill is kill -9: nothing that the process does takes place any more. Requests that were sent may.
@@ -266,6 +286,13 @@ var _ io.Writer = (*logBuffer)(nil)
 func (w *world) commit(list ...events.Event) {
 	w.t.Helper()
 	w.commitSilently(list...)
+	w.wake()
+}
+
+// wake tells all processes that something is due. Those that are stopped hear it when they wake up.
+func (w *world) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, p := range w.processes {
 		p.Wake()
 	}
