@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,38 +54,62 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
+// owners is what readers are told about who reads.
+type owners chan string
+
+// watch gives a reader a name and a short pin.
+func (o owners) watch(name string) func(*consumer.Config) {
+	return func(c *consumer.Config) {
+		c.PinnedTTL = 4 * time.Second
+		c.Own = func(own bool) { o <- fmt.Sprint(name, " ", own) }
+	}
+}
+
+// wait waits until one of these was told, and returns which.
+func (o owners) wait(t *testing.T, want ...string) string {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case told := <-o:
+			if slices.Contains(want, told) {
+				return told
+			}
+		case <-deadline:
+			t.Fatalf("nobody was told: %s", want)
+		}
+	}
+}
+
 // TestAStandbyOfAQuietStreamLearnsThatTheOwnerIsGone: no message tells it, and nobody gives the pin back.
 func TestAStandbyOfAQuietStreamLearnsThatTheOwnerIsGone(t *testing.T) {
-	b, store := startBroker(t), openSQLite(t)
-	owners := make(chan string, 100)
-	reader := func(name string, conn **nats.Conn) func(*consumer.Config) {
-		return func(c *consumer.Config) {
-			c.PinnedTTL, *conn = 4*time.Second, c.Conn
-			c.Own = func(own bool) { owners <- fmt.Sprint(name, " ", own) }
-		}
-	}
-	told := func(want string) {
-		t.Helper()
-		deadline := time.After(30 * time.Second)
-		for {
-			select {
-			case got := <-owners:
-				if got == want {
-					return
-				}
-			case <-deadline:
-				t.Fatalf("nobody was told: %s", want)
-			}
-		}
-	}
-	var first, second *nats.Conn
-	b.startReader(t, store, reader("first", &first))
+	b, store, told := startBroker(t), openSQLite(t), make(owners, 100)
+	var first *nats.Conn
+	b.startReader(t, store, told.watch("first"), func(c *consumer.Config) { first = c.Conn })
+	told.wait(t, "first true") // nobody else reads
 	waitCommitted(t, b, store, b.publish(t, messagesOf(history(10))...))
-	told("first true")
-	b.startReader(t, store, reader("second", &second))
-	told("second false")
+	told.wait(t, "first true") // it has the pin
+	b.startReader(t, store, told.watch("second"))
+	told.wait(t, "second false")
 	first.Close()
-	told("second true")
+	told.wait(t, "second true")
+}
+
+// TestOfTwoReadersOfAQuietStreamOneLearnsThatItStandsBy with the first message, which only the other one gets.
+func TestOfTwoReadersOfAQuietStreamOneLearnsThatItStandsBy(t *testing.T) {
+	b, store, told := startBroker(t), openSQLite(t), make(owners, 100)
+	first, second := b.startReader(t, store, told.watch("first")), b.startReader(t, store, told.watch("second"))
+	for _, r := range []*running{first, second} {
+		waitFor(t, r, consumer.Active)
+	}
+	waitCommitted(t, b, store, b.publish(t, messagesOf(history(10))...))
+	standby := second
+	if told.wait(t, "first false", "second false") == "first false" {
+		standby = first
+	}
+	if s := standby.Status(); s.State != consumer.Standby || s.Applied != 0 {
+		t.Errorf("status %+v", s)
+	}
 }
 
 // waitFor blocks until the reader is in the state.

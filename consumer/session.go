@@ -46,6 +46,7 @@ type session struct {
 	position sinks.Position // what the next commit builds on; differs from stored until a new epoch is committed
 	gate     gate
 	pin      string // of the messages taken last
+	rival    string // a pin that was seen and is not known to be ours
 
 	inbox    *inbox
 	cache    *cache
@@ -191,7 +192,7 @@ func (s *session) run(ctx context.Context) error {
 		case <-look.C:
 			err = s.look(ctx)
 		case <-watch.C:
-			err = s.succeed(ctx)
+			err = s.watchPin(ctx)
 		}
 		if err != nil {
 			return err

@@ -75,18 +75,25 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 // errOwnerGone ends the session of a standby that is to read.
 var errOwnerGone = errors.New("the reader of the stream is gone")
 
-// succeed looks whether nobody holds the pin any more. On a quiet stream no message tells, and what was delivered to a
-// reader that is gone comes to nobody before the consumer is reset, with which the next session begins.
-func (s *session) succeed(ctx context.Context) error {
-	if s.reader.Status().State != Standby {
+// watchPin looks who holds the pin, where no message has told or tells any more: whether the reader that this one stands
+// by for is gone, and whether another one reads a stream that was quiet when both began. What was delivered to a reader
+// that is gone comes to nobody before the consumer is reset, with which the next session begins.
+func (s *session) watchPin(ctx context.Context) error {
+	standby := s.reader.Status().State == Standby
+	if !standby && s.pin != "" {
 		return nil
 	}
 	info, err := s.consumer.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at consumer: %w", err)
 	}
-	if pinOf(info) == "" {
+	switch pin := pinOf(info); {
+	case standby && pin == "":
 		return errOwnerGone
+	case !standby && pin != "" && pin == s.rival:
+		s.reader.standsBy(info.AckFloor.Stream)
+	default:
+		s.rival = pin // or it is our own, and its first message is on the way
 	}
 	return nil
 }
