@@ -197,6 +197,7 @@ func tokenRefused(err error, now time.Time) *Error {
 		"DATAVERSE_CLIENT_ID and DATAVERSE_CLIENT_SECRET"
 	if len(body.Codes) > 0 {
 		e.Code = fmt.Sprintf("AADSTS%d", body.Codes[0])
+		e.Message = strings.TrimPrefix(e.Message, e.Code+": ")
 		if known := tokenHints[body.Codes[0]]; known != "" {
 			e.Hint = known
 		}

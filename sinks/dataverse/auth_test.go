@@ -244,7 +244,7 @@ func TestErrorsOfTheAuthorityNameWhatIsWrong(t *testing.T) {
 				test.code))
 			err := ask(t.Context(), s.client())
 			if !errors.Is(err, test.meaning) || !strings.Contains(err.Error(), test.want) ||
-				!strings.Contains(err.Error(), "Something about it.") || !strings.Contains(err.Error(), "(request trace-1)") {
+				strings.Count(err.Error(), "Something about it") != 1 || strings.Count(err.Error(), "AADSTS") > 1 || !strings.Contains(err.Error(), "(request trace-1)") {
 				t.Error(err)
 			}
 		})

@@ -219,7 +219,10 @@ func (c *Client) try(ctx context.Context, r request, token string) (*response, e
 	answer, failure := c.exchange(req, sent)
 	took := time.Since(began)
 	if failure != nil {
-		failure.Op, failure.RequestID = r.op, cmp.Or(failure.RequestID, id)
+		failure.Op = r.op
+		if failure.Status != 0 || failure.lost { // else nobody has heard of it
+			failure.RequestID = cmp.Or(failure.RequestID, id)
+		}
 		failure.withhold(token)
 		c.log.Debug("Dataverse request failed", "error", failure, "client_request_id", id, "took", took)
 		return nil, failure

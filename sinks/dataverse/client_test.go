@@ -174,6 +174,9 @@ func TestARequestThatNeverLeftIsNotAmbiguous(t *testing.T) {
 	if !errors.Is(err, sinks.ErrUnavailable) || dataverse.Ambiguous(err) || dataverse.TimedOut(err) {
 		t.Errorf("refused connection: %v; ambiguous %t", err, dataverse.Ambiguous(err))
 	}
+	if strings.Contains(err.Error(), "(request") {
+		t.Errorf("names a request that nobody has heard of: %v", err)
+	}
 }
 
 func TestACutConnectionIsAmbiguous(t *testing.T) {

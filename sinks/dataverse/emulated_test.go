@@ -303,8 +303,12 @@ func TestWhatIsWrongWithTheConfigurationIsNamed(t *testing.T) {
 		}
 	}
 	client, _ := organization(t, emulator.Config{})
+	_, err := client.Table(t.Context(), "apex_gone")
+	if !errors.Is(err, sinks.ErrBlocked) || !strings.Contains(err.Error(), "`runmetrics setup` makes it, or set DATAVERSE_TABLE") {
+		t.Error(err)
+	}
 	missing := &dataverse.Table{LogicalName: "apex_gone", EntitySet: "apex_gones", PrimaryID: "apex_goneid"}
-	_, err := client.UpsertMultiple(t.Context(), missing, []dataverse.Row{{"apex_goneid": uuid.NewString()}})
+	_, err = client.UpsertMultiple(t.Context(), missing, []dataverse.Row{{"apex_goneid": uuid.NewString()}})
 	if !errors.Is(err, sinks.ErrBlocked) || !strings.Contains(err.Error(), "DATAVERSE_TABLE") {
 		t.Error(err)
 	}

@@ -27,6 +27,12 @@ var (
 	ErrNoTable = errors.New("no such table")
 )
 
+// blocked is a sinks.ErrBlocked in words of its own: "store blocked" would be taken for the database.
+type blocked struct{ error }
+
+// Unwrap makes errors.Is find both what it means and what it says.
+func (b blocked) Unwrap() []error { return []error{sinks.ErrBlocked, b.error} }
+
 // Error is a request that failed. It is one of sinks.ErrUnavailable (try again later), sinks.ErrBlocked (a person must
 // act) and sinks.ErrRefused (this content never passes), by status and code: messages are for people and change.
 type Error struct {
@@ -54,7 +60,7 @@ func (e *Error) Error() string {
 	}
 	parts := []string{}
 	if e.Message != "" {
-		parts = append(parts, e.Message)
+		parts = append(parts, strings.TrimSuffix(e.Message, "."))
 	}
 	if e.Hint != "" {
 		parts = append(parts, e.Hint)

@@ -139,7 +139,7 @@ func TestAnErrorReadsAsOneSentence(t *testing.T) {
 		[]byte(`{"error":{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 52."}}`), time.Time{})
 	e.Op = "upsert 3 rows of things"
 	const want = "upsert 3 rows of things: 429 Too Many Requests 0x80072326: " +
-		"Number of concurrent requests exceeded the limit of 52.; retry after 5s (request r-1)"
+		"Number of concurrent requests exceeded the limit of 52; retry after 5s (request r-1)"
 	if got := e.Error(); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -52,8 +52,7 @@ func (t *Table) Row(m *aggregate.Metrics, id uuid.UUID) (Row, error) {
 func (t *Table) value(f *field, m *aggregate.Metrics) (any, error) {
 	column, exists := t.Columns[f.column.Name]
 	if !exists || column.Type != f.column.Type {
-		return nil, fmt.Errorf("%w: table %s has no column %s of type %s",
-			sinks.ErrBlocked, t.LogicalName, f.column.Name, f.column.Type)
+		return nil, blocked{fmt.Errorf("table %s has no column %s of type %s", t.LogicalName, f.column.Name, f.column.Type)}
 	}
 	switch {
 	case f.text != nil:

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-
-	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // strong asks for definitions as they are, not as a cache remembers them.
@@ -28,7 +26,8 @@ func (c *Client) Table(ctx context.Context, logicalName string) (*Table, error) 
 		return nil, err
 	}
 	if len(found.Value) == 0 {
-		return nil, fmt.Errorf("%s: %w: %w", op, sinks.ErrBlocked, ErrNoTable)
+		return nil, blocked{fmt.Errorf("%s: %w, or the application user may not see it: `runmetrics setup` makes it, "+
+			"or set DATAVERSE_TABLE to another", op, ErrNoTable)}
 	}
 	d := found.Value[0]
 	t := &Table{LogicalName: d.LogicalName, SchemaName: d.SchemaName, EntitySet: d.EntitySetName,

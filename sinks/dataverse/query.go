@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // largestPage is how many rows the service puts on a page at the most.
@@ -113,7 +111,7 @@ func (c *Client) checkLink(link string) error {
 	u, err := url.Parse(link)
 	if err != nil || u.Scheme != c.organization.Scheme || !strings.EqualFold(u.Host, c.organization.Host) || u.User != nil ||
 		!strings.HasPrefix(u.Path, "/api/data/") {
-		return fmt.Errorf("%w: the link to the next page leaves %s", sinks.ErrBlocked, c.organization.Host)
+		return blocked{fmt.Errorf("the link to the next page leaves %s", c.organization.Host)}
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // readTable is the table's definition as it was at a time.
@@ -39,7 +37,7 @@ func (d *Dispatcher) read(work, tenure context.Context) error {
 func (t *Table) Usable() error {
 	for _, f := range t.Check() {
 		if f.Fatal {
-			return fmt.Errorf("%w: table %s: column %s %s; %s", sinks.ErrBlocked, t.LogicalName, f.Column, f.Problem, f.Fix)
+			return blocked{fmt.Errorf("table %s: column %s %s; %s", t.LogicalName, f.Column, f.Problem, f.Fix)}
 		}
 	}
 	return nil
