@@ -41,11 +41,11 @@ func openExisting(ctx context.Context, cfg *Config, log *slog.Logger) (sinks.Sto
 	return openStore(ctx, cfg, log)
 }
 
-// readTable reads the table's definition, and says what to do where there is none.
+// readTable reads the table's definition, and says what to do where nobody answers.
 func readTable(ctx context.Context, client *dataverse.Client, name string) (*dataverse.Table, error) {
 	table, err := client.Table(ctx, name)
-	if errors.Is(err, dataverse.ErrNoTable) {
-		return nil, fmt.Errorf("%w; `runmetrics setup` makes it, or set DATAVERSE_TABLE to another", err)
+	if errors.Is(err, sinks.ErrUnavailable) {
+		return nil, fmt.Errorf("%w; `runmetrics doctor` checks DATAVERSE_URL, DATAVERSE_AUTHORITY and the way there", err)
 	}
 	return table, err
 }

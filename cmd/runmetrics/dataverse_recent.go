@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -58,6 +57,9 @@ func (r *recentRows) run(ctx context.Context, _ []string) error {
 	table, err := readTable(ctx, client, cfg.DataverseTable)
 	if err != nil {
 		return err
+	}
+	if _, exists := table.Columns[columnCreatedAt]; !exists {
+		return fmt.Errorf("table %s has no column %s to tell what is recent; `runmetrics setup` adds it", table.LogicalName, columnCreatedAt)
 	}
 	rows := []dataverse.Row{}
 	query := dataverse.Query{Select: presentColumns(table), OrderBy: columnCreatedAt + " desc", Top: r.limit, PageSize: r.limit}
@@ -124,17 +126,17 @@ func named(rows []dataverse.Row, primaryID string) []map[string]any {
 
 // tabulate prints rows for people.
 func tabulate(w io.Writer, rows []dataverse.Row) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CAMPAIGN\tRUN\tPHASE\tAGENTS\tSUCCESS %\tCOST USD\tP95 MS\tAVG MS\tTOKENS IN\tTOKENS OUT\tASSETS\tCREATED")
+	lines := [][]string{{"CAMPAIGN", "RUN", "PHASE", "AGENTS", "SUCCESS %", "COST USD", "P95 MS", "AVG MS", "TOKENS IN", "TOKENS OUT",
+		"ASSETS", "CREATED"}}
 	for _, row := range rows {
-		cells := []string{cell(row, columnCampaign), cell(row, columnRun), cell(row, columnPhase), agentsOf(row)}
+		line := []string{cell(row, columnCampaign), cell(row, columnRun), cell(row, columnPhase), agentsOf(row)}
 		for _, column := range []string{columnRate, columnCost, columnP95, columnAverage, columnTokensIn, columnTokensOut,
 			columnAssets, columnCreatedAt} {
-			cells = append(cells, cell(row, column))
+			line = append(line, cell(row, column))
 		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
+		lines = append(lines, line)
 	}
-	return table.Flush()
+	return writeColumns(w, lines)
 }
 
 // agentsOf is how many agents succeeded, of how many.

@@ -65,6 +65,16 @@ func TestRecentShowsATableThatLacksColumns(t *testing.T) {
 	r = call(t, environ, "", "dataverse", "recent", "--output", "json")
 	r.want(t, exitOK)
 	wantParts(t, r.stdout, `"tokensIn": null`)
+
+	undated := testOrganization(t, testEmulator(t, true))
+	byHand(t, testClient(t, undated), func(d *dataverse.Definition) { drop(d, columnCreatedAt) })
+	r = call(t, undated, "", "dataverse", "recent")
+	r.want(t, exitFailure)
+	wantParts(t, r.stderr, columnCreatedAt, "runmetrics setup")
+	undated["DATAVERSE_URL"] = "http://127.0.0.1:1"
+	r = call(t, undated, "", "dataverse", "recent")
+	r.want(t, exitFailure)
+	wantParts(t, r.stderr, "DATAVERSE_URL", "runmetrics doctor")
 }
 
 func TestDataverseCommandsNameWhatIsMissingOfTheirSettings(t *testing.T) {

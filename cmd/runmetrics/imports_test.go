@@ -74,6 +74,7 @@ var importRules = []importRule{
 		"github.com/nats-io/nats-server/v2": "the embedded broker",
 		"github.com/nats-io/nkeys":          "NATS_NKEY is a seed",
 		"github.com/schollz/progressbar/v3": "progress of publish on a terminal",
+		"github.com/rivo/uniseg":            "how wide a terminal shows text",
 		"golang.org/x/term":                 "is stderr a terminal",
 		"golang.org/x/sync":                 "one group for all that runs",
 		"github.com/google/uuid":            "ids of sample and generated events",

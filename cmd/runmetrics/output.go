@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 )
 
@@ -52,6 +53,26 @@ func printable(s string) string {
 		}
 		return c
 	}, s)
+}
+
+// writeColumns prints lines of cells below each other, also where a terminal shows a character two cells wide.
+func writeColumns(w io.Writer, lines [][]string) error {
+	widths := make(map[int]int)
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+		}
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		last := len(line) - 1
+		for i, cell := range line[:last] {
+			b.WriteString(cell + strings.Repeat(" ", widths[i]+2-uniseg.StringWidth(cell)))
+		}
+		b.WriteString(line[last] + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // writeJSON prints a value as indented JSON. The standard library escapes the control characters of ASCII; here the others
