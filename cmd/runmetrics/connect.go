@@ -55,6 +55,11 @@ func connectNATS(cfg *Config, c connection, log *slog.Logger) (*nats.Conn, error
 	return conn, nil
 }
 
+// embeddedIsDown tells whether a connection failed because the server is part of a service that is not up.
+func embeddedIsDown(cfg *Config, err error) bool {
+	return !cfg.NATSURL.IsSet() && errors.Is(err, nats.ErrNoServers)
+}
+
 // steadyOptions are those that keep a connection alive and its troubles visible.
 func steadyOptions(cfg *Config, c connection, log *slog.Logger) []nats.Option {
 	level := slog.LevelDebug

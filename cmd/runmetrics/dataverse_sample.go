@@ -74,7 +74,7 @@ func (s *sample) run(ctx context.Context, _ []string) (err error) {
 	}
 	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "dataverse test"}, s.log)
 	if err != nil {
-		return stepFailed("connect", err)
+		return stepFailed("connect", fmt.Errorf("%w; start `runmetrics run`, or set NATS_URL to the server that it uses", err))
 	}
 	defer conn.Close()
 	if s.store, err = openExisting(ctx, s.cfg, s.log); err != nil {

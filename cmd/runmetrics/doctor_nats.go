@@ -16,12 +16,14 @@ const leastOutageHours = 24
 // examineNATS looks at the server, the streams and this deployment's consumers.
 func (d *doctor) examineNATS(ctx context.Context) {
 	conn, err := connectNATS(d.cfg, connection{URL: d.cfg.natsURL(), Role: "doctor"}, d.log)
+	if embeddedIsDown(d.cfg, err) {
+		d.warn("nats", "server", err.Error(),
+			"runmetrics run has the server in it, listening on NATS_LISTEN: start it, or set NATS_URL to another server")
+		return
+	}
 	if err != nil {
-		fix := "start the server, or correct NATS_URL, the user in NATS_CREDS or NATS_NKEY, and the certificates"
-		if !d.cfg.NATSURL.IsSet() {
-			fix = "runmetrics run has the server in it, listening on NATS_LISTEN: start it, or set NATS_URL to another server"
-		}
-		d.fail("nats", "server", err.Error(), fix)
+		d.fail("nats", "server", err.Error(),
+			"start the server, or correct NATS_URL, the user in NATS_CREDS or NATS_NKEY, and the certificates")
 		return
 	}
 	defer conn.Close()

@@ -111,7 +111,7 @@ func TestDoctorGoesOnWhereThingsAreMissing(t *testing.T) {
 		"DATAVERSE_CLIENT_SECRET": organizationSecret, "NATS_URL": "", "NATS_LISTEN": "127.0.0.1:1"})
 	d = examine(t, environ, exitFailure)
 	d.wantCheck(t, verdictFail, "database", "postgres", "DATABASE_URL")
-	d.wantCheck(t, verdictFail, "nats", "server", "runmetrics run has the server in it")
+	d.wantCheck(t, verdictWarn, "nats", "server", "runmetrics run has the server in it")
 	d.wantCheck(t, verdictFail, "dataverse", "address", "127.0.0.1:1", "correct DATAVERSE_URL")
 	if strings.Contains(fmt.Sprint(d), "hunter2") {
 		t.Errorf("shows the password: %+v", d)
@@ -238,7 +238,7 @@ func TestDoctorTellsTheFaultsOfAnApplicationUserApart(t *testing.T) {
 		d.wantCheck(t, verdictFail, "dataverse", c.subject, "403", c.code, c.fix)
 	}
 	noDelete := func(r *http.Request) bool { return r.Method == http.MethodDelete }
-	d = examine(t, testOrganization(t, forbidding(organization, noPrivilege, noDelete)), exitFailure, "--write")
+	d = examine(t, testOrganization(t, forbidding(organization, noPrivilege, noDelete)), exitOK, "--write")
 	d.wantCheck(t, verdictWarn, "dataverse", "right to delete", "of campaign runmetrics-doctor could not be deleted", "by hand")
 	if rows := organization.Rows("apex_campaignmetrics"); len(rows) != 1 {
 		t.Errorf("%d rows are left", len(rows))

@@ -23,6 +23,9 @@ func (a *app) setup() *cobra.Command {
 DATABASE_URL (SQLite in DATA_DIR without it), the streams of STREAMS, the consumer of this deployment on each, and with
 USE_DATAVERSE=true the table DATAVERSE_TABLE.
 
+Without NATS_URL the server is a part of "runmetrics run", which makes streams and consumers when it starts: setup leaves
+them to it, unless it is up.
+
 It says of each thing whether it was created, changed and how, or left as it is. Run again, it changes nothing. What
 cannot be reached is reported, the rest is done, and the exit code is 1.
 
@@ -102,6 +105,11 @@ func (s *settingUp) store(ctx context.Context) {
 // streams prepares all streams, each with the deployment's consumer.
 func (s *settingUp) streams(ctx context.Context) {
 	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup"}, s.log)
+	if embeddedIsDown(s.cfg, err) {
+		s.line("stream", strings.Join(s.cfg.Streams, " "),
+			"skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
+		return
+	}
 	if err != nil {
 		s.report("stream", strings.Join(s.cfg.Streams, " "), change{}, err)
 		return

@@ -197,6 +197,14 @@ func TestSetupDoesWhatItCanReach(t *testing.T) {
 	wantVerdicts(t, r, map[string]string{"schema sqlite": "created", "stream RUN_EVENTS": "failed: connect to NATS"})
 }
 
+// The server is a part of the service, which is not up yet: there is nothing to prepare.
+func TestSetupLeavesTheEmbeddedServerToTheService(t *testing.T) {
+	t.Parallel()
+	r := call(t, map[string]string{"DATA_DIR": t.TempDir(), "NATS_LISTEN": "127.0.0.1:1"}, "", "setup")
+	r.want(t, exitOK)
+	wantVerdicts(t, r, map[string]string{"schema sqlite": "created", "stream RUN_EVENTS": "skipped: runmetrics run makes it"})
+}
+
 func TestSizesAreReadWithTheirUnits(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{"1": 1, "500MB": 500e6, "2GiB": 2 << 30, "10 gb": 10e9, "7b": 7, "1TiB": 1 << 40,
