@@ -124,19 +124,30 @@ func checkAPI(cfg *Config, f *faults) {
 	}
 }
 
-// tableName is what Dataverse allows: a publisher's prefix and a name.
-var tableName = regexp.MustCompile(`^[a-z][a-z0-9]*_[a-z0-9_]+$`)
+var (
+	// tableName is what Dataverse allows: a publisher's prefix and a name.
+	tableName = regexp.MustCompile(`^[a-z][a-z0-9]*_[a-z0-9_]+$`)
+	// tenantName is an id or a domain: it becomes a part of the token endpoint's path.
+	tenantName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
+)
 
 func checkDataverse(cfg *Config, f *faults) {
-	for variable, address := range map[string]string{"DATAVERSE_URL": cfg.DataverseURL, "DATAVERSE_AUTHORITY": cfg.DataverseAuthority} {
+	urlVariable := "DATAVERSE_URL"
+	if cfg.DataverseURL == cfg.DataverseURLStudio {
+		urlVariable = "NEXT_PUBLIC_DATAVERSE_URL"
+	}
+	for variable, address := range map[string]string{urlVariable: cfg.DataverseURL, "DATAVERSE_AUTHORITY": cfg.DataverseAuthority} {
 		u, err := url.Parse(address)
 		switch {
 		case address == "":
 		case err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
-			f.add(variable, "is not a URL without a path, such as https://contoso.crm.dynamics.com")
+			f.add(variable, "is not https:// and a host and nothing else, such as https://contoso.crm.dynamics.com")
 		case u.Scheme != "https" && !(u.Scheme == "http" && query.IsLoopback(net.JoinHostPort(u.Hostname(), "0"))):
 			f.add(variable, "must begin with https://; http:// is for loopback addresses only")
 		}
+	}
+	if cfg.DataverseTenantID != "" && !tenantName.MatchString(cfg.DataverseTenantID) {
+		f.add("DATAVERSE_TENANT_ID", "is neither the id of a Microsoft Entra tenant nor a domain such as contoso.onmicrosoft.com")
 	}
 	if !tableName.MatchString(cfg.DataverseTable) || len(cfg.DataverseTable) > 50 {
 		f.add("DATAVERSE_TABLE", fmt.Sprintf("%q is not a logical name such as %s", cfg.DataverseTable, dataverse.DefaultTable))
@@ -151,6 +162,7 @@ func checkDataverse(cfg *Config, f *faults) {
 
 // needDataverse wants all that it takes to reach an organization.
 func needDataverse(cfg *Config, f *faults) {
+	trial := " (`runmetrics dataverse-emulator` prints all of them for a trial)" // once
 	for _, need := range []struct {
 		variable, what string
 		set            bool
@@ -158,10 +170,11 @@ func needDataverse(cfg *Config, f *faults) {
 		{"DATAVERSE_URL", "the organization's URL, such as https://contoso.crm.dynamics.com", cfg.DataverseURL != ""},
 		{"DATAVERSE_TENANT_ID", "the id or domain of the Microsoft Entra tenant", cfg.DataverseTenantID != ""},
 		{"DATAVERSE_CLIENT_ID", "the id of an app registration", cfg.DataverseClientID != ""},
-		{"DATAVERSE_CLIENT_SECRET", "its secret, or DATAVERSE_CLIENT_SECRET_FILE to a file that holds it", cfg.DataverseClientSecret.IsSet()},
+		{"DATAVERSE_CLIENT_SECRET", "a client secret of it, or DATAVERSE_CLIENT_SECRET_FILE to a file that holds it", cfg.DataverseClientSecret.IsSet()},
 	} {
 		if !need.set {
-			f.add(need.variable, "is missing; set it to "+need.what+" (`runmetrics dataverse-emulator` prints what its own are)")
+			f.add(need.variable, "is missing; set it to "+need.what+trial)
+			trial = ""
 		}
 	}
 }

@@ -216,7 +216,7 @@ func environmentHelp() string {
 		if field.Type == reflect.TypeFor[Secret]() {
 			name += "[_FILE]"
 		}
-		fmt.Fprintf(&b, "  %-27s %s", name, field.Tag.Get("help"))
+		fmt.Fprintf(&b, "  %-30s %s", name, field.Tag.Get("help"))
 		if preset := field.Tag.Get("envDefault"); preset != "" {
 			fmt.Fprintf(&b, " (%s)", preset)
 		}

@@ -172,6 +172,8 @@ func TestConfigWantsAllOfDataverse(t *testing.T) {
 		{whole, serving{}, nil},
 		{map[string]string{"USE_DATAVERSE": "false", "DATAVERSE_URL": "http://127.0.0.1:8900"}, serving{}, nil},
 		{map[string]string{"DATAVERSE_URL": "https://contoso.crm.dynamics.com/api/data"}, serving{}, []string{"DATAVERSE_URL"}},
+		{map[string]string{"NEXT_PUBLIC_DATAVERSE_URL": "http://contoso.crm.dynamics.com"}, serving{}, []string{"NEXT_PUBLIC_DATAVERSE_URL"}},
+		{with(whole, map[string]string{"DATAVERSE_TENANT_ID": "contoso/../x"}), serving{}, []string{"DATAVERSE_TENANT_ID"}},
 	} {
 		if got := faultsOf(t, c.environ, "", c.how.check); !slices.Equal(got, c.want) {
 			t.Errorf("%v: faults of %v, want %v", c.environ, got, c.want)
