@@ -57,6 +57,9 @@ func (e *emulating) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if _, _, err := net.SplitHostPort(e.listen); err != nil {
+		return usageError{fmt.Errorf("--listen %q is not host:port; write it like %s", e.listen, emulatorListen)}
+	}
 	secret := emulatorSecret
 	if cfg.DataverseClientSecret.IsSet() {
 		secret = cfg.DataverseClientSecret.Reveal()
@@ -85,22 +88,29 @@ func (e *emulating) run(ctx context.Context, _ []string) error {
 		return errors.Join(err, listener.Close())
 	}
 	d := &emulatedDataverse{emulator: organization, listener: listener}
-	e.welcome(d.url())
+	e.welcome(d.url(), cfg.DataverseClientSecret.IsSet())
 	return errors.Join(d.serve(ctx), d.close())
 }
 
-// welcome says how to reach it.
-func (e *emulating) welcome(url string) {
+// welcome says how to reach it, in lines for a shell. A secret that somebody set stays where it is.
+func (e *emulating) welcome(url string, ownSecret bool) {
+	secret, table := emulatorSecret, ""
+	if ownSecret {
+		secret = `"$DATAVERSE_CLIENT_SECRET"`
+	}
+	if e.empty {
+		table = "  runmetrics setup   # makes the table, if there is none yet\n"
+	}
 	fmt.Fprintf(e.app.stdout, `The Dataverse emulator is up; Ctrl-C stops it. For runmetrics:
 
   export USE_DATAVERSE=true DATAVERSE_URL=%[1]s DATAVERSE_AUTHORITY=%[1]s
-  export DATAVERSE_TENANT_ID=%[2]s DATAVERSE_CLIENT_ID=%[3]s DATAVERSE_CLIENT_SECRET=…  (%[4]s unless you set another)
-
+  export DATAVERSE_TENANT_ID=%[2]s DATAVERSE_CLIENT_ID=%[3]s DATAVERSE_CLIENT_SECRET=%[4]s
+%[5]s
 By hand:
 
   token=$(curl -s %[1]s/%[2]s/oauth2/v2.0/token -d grant_type=client_credentials -d client_id=%[3]s \
-    -d client_secret=%[4]s -d scope=%[1]s/.default | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+    --data-urlencode client_secret=%[4]s -d scope=%[1]s/.default | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
   curl -s -H "Authorization: Bearer $token" '%[1]s/api/data/v9.2/apex_campaignmetrics?$top=3'
 
-`, url, emulatorTenant, e.client, emulatorSecret)
+`, url, emulatorTenant, e.client, secret, table)
 }

@@ -4,6 +4,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -61,6 +63,41 @@ func TestDataverseEmulatorListensToOthersOnlyWithASecret(t *testing.T) {
 	r.want(t, exitUsage)
 	if !strings.Contains(r.stderr, "DATAVERSE_CLIENT_SECRET") {
 		t.Errorf("says %q", r.stderr)
+	}
+	r = call(t, nil, "", "dataverse-emulator", "--listen", "8900")
+	r.want(t, exitUsage)
+	wantParts(t, r.stderr, "--listen", "is not host:port", emulatorListen)
+}
+
+// What it prints is copied into a shell, and then a command finds it.
+func TestDataverseEmulatorPrintsWhatAShellTakes(t *testing.T) {
+	t.Parallel()
+	for _, own := range []string{"", "its own & 'secret'"} {
+		p := start(t, map[string]string{"DATAVERSE_CLIENT_SECRET": own}, "dataverse-emulator", "--listen", "0.0.0.0:0", "--insecure")
+		p.emulatorURL(t)
+		eventually(t, "all of it is printed", func() bool { return strings.Contains(p.stdout.String(), "$top=3'\n") })
+		if own != "" && strings.Contains(p.stdout.String(), own) {
+			t.Error("shows the secret")
+		}
+		var exports []string
+		for line := range strings.Lines(p.stdout.String()) {
+			if strings.HasPrefix(line, "  export ") {
+				exports = append(exports, line)
+			}
+		}
+		shell := exec.Command("sh", "-c", strings.Join(exports, "")+"env")
+		shell.Env = []string{"PATH=" + os.Getenv("PATH"), "DATAVERSE_CLIENT_SECRET=" + own}
+		said, err := shell.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		environ := make(map[string]string)
+		for line := range strings.Lines(string(said)) {
+			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+			environ[name] = value
+		}
+		call(t, environ, "", "dataverse", "recent").want(t, exitOK)
+		p.stop(t)
 	}
 }
 

@@ -65,11 +65,11 @@ func (s *service) welcome(w io.Writer) {
 	api := s.apiURL()
 	fmt.Fprintf(w, `runmetrics is up; Ctrl-C stops it.
 
-  API      %[1]s/api/metrics/campaign
-  state    %[1]s/readyz
-  OpenAPI  %[1]s/openapi.json
-  NATS     %[2]s, events go to runs.<campaign>.<run>
-%[5]s  files    %[3]s
+  API        %[1]s/api/metrics/campaign
+  state      %[1]s/readyz
+  OpenAPI    %[1]s/openapi.json
+  NATS       %[2]s, events go to runs.<campaign>.<run>
+%[5]s  files      %[3]s
 
 Try:
 
@@ -79,8 +79,8 @@ Try:
     "agentsTotal":3,"agentsSuccessful":3,"assetsGenerated":8,"tokensIn":1000,"tokensOut":2000,"costUSD":0.002,
     "latencyP95Ms":45000,"latencyAvgMs":38000}'
   NATS_URL=%[2]s runmetrics publish --generate 1000
-
-`, api, s.broker.URL(), s.cfg.DataDir, sampleCampaigns[0].id, s.dataverseLine())
+%[6]s
+`, api, s.broker.URL(), s.cfg.DataDir, sampleCampaigns[0].id, s.dataverseLine(), s.tryDataverse())
 }
 
 // dataverseLine says where the emulated organization is, if there is one.
@@ -88,5 +88,15 @@ func (s *service) dataverseLine() string {
 	if s.emulated == nil {
 		return ""
 	}
-	return fmt.Sprintf("  Dataverse %s, an emulator: client and secret are %s\n", s.emulated.url(), emulatorClient)
+	return fmt.Sprintf("  Dataverse  %s, an emulator: client and secret are %s\n", s.emulated.url(), emulatorClient)
+}
+
+// tryDataverse is a command that looks at the copy, if there is one.
+func (s *service) tryDataverse() string {
+	if s.emulated == nil {
+		return ""
+	}
+	return fmt.Sprintf(`  DATAVERSE_URL=%[1]s DATAVERSE_AUTHORITY=%[1]s DATAVERSE_TENANT_ID=%[2]s \
+    DATAVERSE_CLIENT_ID=%[3]s DATAVERSE_CLIENT_SECRET=%[4]s runmetrics dataverse recent
+`, s.emulated.url(), emulatorTenant, emulatorClient, emulatorSecret)
 }

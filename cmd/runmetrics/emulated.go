@@ -50,7 +50,14 @@ func openEmulated(cfg *Config, log *slog.Logger) (*emulatedDataverse, error) {
 	return d, nil
 }
 
-func (d *emulatedDataverse) url() string { return "http://" + d.listener.Addr().String() }
+// url is where it can be reached on this machine.
+func (d *emulatedDataverse) url() string {
+	address := d.listener.Addr().(*net.TCPAddr)
+	if address.IP.IsUnspecified() { // all addresses are no address
+		return fmt.Sprintf("http://127.0.0.1:%d", address.Port)
+	}
+	return "http://" + address.String()
+}
 
 // serve answers until the context ends.
 func (d *emulatedDataverse) serve(ctx context.Context) error {
