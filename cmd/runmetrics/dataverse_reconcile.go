@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -54,14 +55,18 @@ After Ctrl-C or an error it prints how to go on from there. Exit codes: 0 no dif
 	flags.StringVar(&r.now.Campaign, "campaign", "", "only this `campaign`")
 	flags.Var(&r.now.Since, "since", "only what was created at this `time` (2026-03-01 or 2026-03-01T12:00:00Z) or later")
 	flags.Var(&r.now.Until, "until", "only what was created before this `time`")
-	flags.IntVar(&r.limit, "limit", 20, "list at most this `number` of differences; all are counted")
+	flags.IntVar(&r.limit, "limit", defaultListed, "list at most this `number` of differences; all are counted")
 	flags.StringVar(&r.resume, "resume", "", "go on from this `place`, which an interrupted reconcile printed")
 	outputFlag(cmd, &r.output)
 	return cmd
 }
 
-// repairAtOnce is how many runs are sent, and then compared again, at a time.
-const repairAtOnce = 10_000
+const (
+	// repairAtOnce is how many runs are sent, and then compared again, at a time.
+	repairAtOnce = 10_000
+	// defaultListed is how many differences are listed.
+	defaultListed = 20
+)
 
 // reconciling is one run of the command.
 type reconciling struct {
@@ -180,7 +185,7 @@ const drainCheck = 250 * time.Millisecond
 
 // drain sends what is due. It does not wait for a person or a new day.
 func (r *reconciling) drain(ctx context.Context) error {
-	dispatcher, err := newDispatcher(r.cfg, r.client, r.store, nil, r.log)
+	dispatcher, err := newDispatcher(r.cfg, r.client, r.store, nil, slog.New(withoutRows{r.log.Handler()}))
 	if err != nil {
 		return err
 	}
@@ -204,6 +209,22 @@ func (r *reconciling) drain(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// withoutRows leaves out what a dispatcher logs of single rows: the report lists them, as many as are wanted.
+type withoutRows struct{ slog.Handler }
+
+// Handle passes on all other records.
+func (h withoutRows) Handle(ctx context.Context, record slog.Record) error {
+	ofRow := false
+	record.Attrs(func(a slog.Attr) bool {
+		ofRow = ofRow || a.Key == "run_key"
+		return !ofRow
+	})
+	if ofRow {
+		return nil
+	}
+	return h.Handler.Handle(ctx, record)
 }
 
 // checkSent is an error where a dispatcher has left runs for another day.
@@ -241,13 +262,25 @@ func (r *reconciling) finish(ctx context.Context, err error) error {
 	return nil
 }
 
+// resumeCommand is the same command, from a place on.
 func (r *reconciling) resumeCommand(token string) string {
 	command := "runmetrics dataverse reconcile"
-	if r.adopt {
-		command += " --adopt"
-	}
-	if r.repair {
-		command += " --repair"
+	for _, flag := range []struct {
+		given bool
+		text  string
+	}{
+		{r.adopt, "--adopt"},
+		{r.repair, "--repair"},
+		{r.limit != defaultListed, fmt.Sprintf("--limit %d", r.limit)},
+		{r.output != textOutput, "--output " + r.output.String()},
+		{r.app.envFile != "", "--env-file " + shellQuoted(r.app.envFile)},
+	} {
+		if flag.given {
+			command += " " + flag.text
+		}
 	}
 	return command + " --resume " + token
 }
+
+// shellQuoted is text as a shell takes it for one word.
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

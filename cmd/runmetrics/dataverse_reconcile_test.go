@@ -94,6 +94,11 @@ func TestRepairSendsWhatDiffers(t *testing.T) {
 	if want := (counts{Rows: 6, OtherID: 1, Unknown: 1, Runs: 8, Equal: 7, Parked: 1, Repaired: 4}); got != want {
 		t.Errorf("counts %+v\n  want %+v", got, want)
 	}
+	again := call(t, w.environ, "", "dataverse", "reconcile", "--repair", "--limit", "0")
+	again.want(t, exitLeftovers)
+	if strings.Contains(again.stderr, columnTokensIn) {
+		t.Errorf("logs each parked row, wanted or not: %s", again.stderr)
+	}
 	got = w.reconcile(exitLeftovers, "--repair", "--adopt").Counts
 	if want := (counts{Rows: 9, Unknown: 1, Runs: 8, Equal: 7, Parked: 1, Adopted: 1, Removed: 1}); got != want {
 		t.Errorf("counts %+v\n  want %+v", got, want)

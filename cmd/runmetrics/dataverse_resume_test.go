@@ -136,6 +136,15 @@ func (w *copied) unknown(n int) {
 	}
 }
 
+func TestAnInterruptedReconcileGoesOnWithItsOwnFlags(t *testing.T) {
+	t.Parallel()
+	r := reconciling{app: &app{envFile: "the operator's.env"}, repair: true, limit: 5, output: jsonOutput}
+	const want = `runmetrics dataverse reconcile --repair --limit 5 --output json --env-file 'the operator'\''s.env' --resume T`
+	if got := r.resumeCommand("T"); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func TestAnInterruptedRepairGoesOnToTheSameEnd(t *testing.T) {
 	t.Parallel()
 	trap := new(trap)
