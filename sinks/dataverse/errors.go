@@ -204,7 +204,7 @@ func (e *Error) hint() string {
 		return "the application user is missing: in the Power Platform admin center, add DATAVERSE_CLIENT_ID under " +
 			"Users / Application users of this environment, with a security role"
 	case e.Status == http.StatusForbidden && e.Code == codeNoPrivilege:
-		return "the application user lacks a right: give it a security role that may create, read and write the table"
+		return "the application user lacks a right: give it a security role that may create, read, write and delete the table's rows"
 	case e.Status == http.StatusForbidden:
 		return "the application user is disabled, or its security role lacks a right"
 	case e.Code == codeNoSuchResource, e.Status == http.StatusNotFound && e.detail == nil:
