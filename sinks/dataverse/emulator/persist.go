@@ -8,9 +8,9 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // journal is the file in which an organisation is kept: a line that says so, then one frame for each transaction, which
@@ -106,6 +106,9 @@ func (j *journal) begin() error {
 	return err
 }
 
+// frameSize is from how many bytes on a frame of a journal that is written anew is full.
+const frameSize = 1 << 20
+
 // frameHead is length and checksum of a frame.
 const frameHead = 8
 
@@ -154,6 +157,9 @@ func (j *journal) write(d *data, changes []change) error {
 
 // append writes a frame. Where that fails the file is as before.
 func (j *journal) append(frame []byte, changes int) error {
+	if uint64(len(frame)-frameHead) > math.MaxUint32 {
+		return errors.New("a transaction of more than 4 GiB")
+	}
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHead))
 	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHead:], checksums))
 	if n, err := j.file.WriteAt(frame, j.end); err != nil {
@@ -216,18 +222,27 @@ func (j *journal) snapshot(d *data) error {
 		if err := j.append(frame, 1); err != nil {
 			return err
 		}
-		rows := slices.Collect(t.rows.after(nil))
-		for chunk := range slices.Chunk(rows, 1000) {
-			frame := newFrame(d.version)
-			for _, r := range chunk {
-				frame = appendChange(frame, change{table: t, after: r})
-			}
-			if err := j.append(frame, len(chunk)); err != nil {
-				return err
-			}
+		if err := j.appendRows(d, t); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// appendRows writes all rows of a table.
+func (j *journal) appendRows(d *data, t *table) error {
+	frame, rows := newFrame(d.version), 0
+	for r := range t.rows.after(nil) {
+		frame = appendChange(frame, change{table: t, after: r})
+		if rows++; len(frame) < frameSize {
+			continue
+		}
+		if err := j.append(frame, rows); err != nil {
+			return err
+		}
+		frame, rows = newFrame(d.version), 0
+	}
+	return j.append(frame, rows)
 }
 
 // close writes to the disk what the operating system holds, and ends the journal.

@@ -155,8 +155,8 @@ func TestAJournalThatIsMostlyOutdatedIsWrittenAnew(t *testing.T) {
 	path := filepath.Join(dir, journalName)
 	e, a := openIn(t, dir, time.Now)
 	var list []string
-	for n := range 1000 {
-		list = append(list, target1(withID(n)))
+	for n := range 6000 { // more than a frame of the new journal
+		list = append(list, target1(withID(n), `"apex_name":"`+strings.Repeat("a", 200)+`"`))
 	}
 	body := targets(list...)
 	serve(t, a, http.MethodPost, bulkOf("UpsertMultiple"), body)
