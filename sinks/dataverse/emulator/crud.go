@@ -27,8 +27,13 @@ func (a *api) create(w *answer, q *request, t *table) *apiError {
 	if q.prefer.representation {
 		return writeRow(w, q, t, r, http.StatusCreated)
 	}
-	wrote(w, q.base+t.EntitySet+"("+r.id.String()+")")
+	wrote(w, q.address(t, r))
 	return nil
+}
+
+// address is the URL of a row.
+func (q *request) address(t *table, r *row) string {
+	return q.base + t.EntitySet + "(" + r.id.String() + ")"
 }
 
 // wrote answers a write without data. The address is what OData-EntityId says; some clients look into Location instead.
@@ -42,10 +47,13 @@ func (a *api) retrieve(w *answer, q *request, t *table, to target) *apiError {
 	if failure := q.only("$select"); failure != nil {
 		return failure
 	}
+	if failure := q.onlyConditions("If-None-Match version"); failure != nil {
+		return failure
+	}
 	if to.row == nil {
 		return t.missing(to)
 	}
-	if q.Header.Get("If-None-Match") == to.row.etag() && q.prefer.annotations == "" {
+	if q.condition("If-None-Match") == to.row.etag() && q.prefer.annotations == "" {
 		w.header.Set("ETag", to.row.etag())
 		w.WriteHeader(http.StatusNotModified)
 		return nil
@@ -86,7 +94,7 @@ func (a *api) upsert(w *answer, q *request, t *table, to target) *apiError {
 	if to.key == nil && p.id != uuid.Nil && p.id != to.id {
 		return badPayload(t.LogicalName, "The primary id in the body is not that of the URL.")
 	}
-	if failure := q.conditions(t, to); failure != nil {
+	if failure := q.checkConditions(t, to, "If-Match *", "If-Match version", "If-None-Match *"); failure != nil {
 		return failure
 	}
 	status := http.StatusOK
@@ -103,21 +111,10 @@ func (a *api) upsert(w *answer, q *request, t *table, to target) *apiError {
 	if q.prefer.representation {
 		return writeRow(w, q, t, r, status)
 	}
-	wrote(w, baseURL(q.Request)+q.URL.EscapedPath()) // an alternate key's address stays one
-	return nil
-}
-
-// conditions refuses a write whose conditions do not hold. The literal null is none.
-func (q *request) conditions(t *table, to target) *apiError {
-	match, noneMatch := q.Header.Get("If-Match"), q.Header.Get("If-None-Match")
-	switch {
-	case match != "" && to.row == nil:
-		return t.missing(to)
-	case match != "" && match != "*" && match != to.row.etag():
-		return &apiError{http.StatusPreconditionFailed, "0x80060882",
-			"The version of the existing record doesn't match the RowVersion property provided."}
-	case noneMatch == "*" && to.row != nil:
-		return duplicateID()
+	if to.key == nil {
+		wrote(w, q.address(t, r))
+	} else {
+		wrote(w, baseURL(q.Request)+q.URL.EscapedPath()) // it stays the address by the key
 	}
 	return nil
 }
@@ -129,7 +126,7 @@ func (a *api) delete(w *answer, q *request, t *table, to target) *apiError {
 	if to.row == nil {
 		return t.missing(to)
 	}
-	if failure := q.conditions(t, to); failure != nil {
+	if failure := q.checkConditions(t, to, "If-Match *", "If-Match version"); failure != nil {
 		return failure
 	}
 	a.data.setRow(t, to.row, nil)
@@ -140,14 +137,18 @@ func (a *api) delete(w *answer, q *request, t *table, to target) *apiError {
 // serveColumn serves one column of a row: its value as JSON, or raw behind $value.
 func (a *api) serveColumn(w *answer, q *request, t *table, to target) *apiError {
 	raw := len(q.path) == 3 && q.path[2].name == "$value" && q.Method == http.MethodGet
-	c := t.column(q.path[1].name)
-	if c == nil && !strings.HasPrefix(q.path[1].name, "$") && len(q.path) == 2 {
-		return noSegment(q.path[1].name)
+	name := q.path[1].name
+	c := t.column(name)
+	if c == nil && !strings.HasPrefix(name, "$") && !strings.HasPrefix(name, castPrefix) && len(q.path) == 2 {
+		return noSegment(name)
 	}
 	if c == nil || len(q.path) > 2 && !raw {
 		return notKnown("%q", q.URL.Path)
 	}
 	if failure := q.only(); failure != nil {
+		return failure
+	}
+	if failure := q.onlyConditions(); failure != nil {
 		return failure
 	}
 	if to.row == nil {

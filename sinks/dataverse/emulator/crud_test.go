@@ -100,6 +100,36 @@ func TestConditionsGuardWrites(t *testing.T) {
 	}
 }
 
+func TestAConditionWhoseEffectIsNotDocumentedIsNotIgnored(t *testing.T) {
+	o := start(t, Config{})
+	o.patch(rowAt(1), `{"apex_name":"a"}`)
+	for _, c := range []struct{ method, path, body, header, condition string }{
+		{"PUT", rowAt(1) + "/apex_name", `{"value":"b"}`, "If-Match", `W/"1"`},
+		{"DELETE", rowAt(1) + "/apex_name", "", "If-Match", "*"},
+		{"DELETE", rowAt(1), "", "If-None-Match", "*"},
+		{"PATCH", rowAt(1), `{"apex_name":"b"}`, "If-None-Match", `W/"1"`},
+		{"PATCH", rowAt(1), `{"apex_name":"b"}`, "If-Match", `W/"1", W/"2"`},
+		{"GET", rowAt(1), "", "If-None-Match", "*"},
+		{"GET", rowAt(1), "", "If-Match", `W/"1"`},
+	} {
+		o.refuse(http.StatusNotImplemented, "", c.method, c.path, c.body, c.header, c.condition)
+	}
+	if got := o.get(rowAt(1))["apex_name"]; got != "a" {
+		t.Errorf("it is written: %v", got)
+	}
+	o.mustDo(http.StatusNoContent, "PUT", rowAt(1)+"/apex_name", `{"value":"b"}`, "If-None-Match", "null")
+	o.mustDo(http.StatusNoContent, "DELETE", rowAt(1), "", "If-None-Match", "null")
+}
+
+func TestAnUpsertByIdAnswersTheAddressById(t *testing.T) {
+	o := start(t, Config{})
+	for _, path := range []string{campaigns + "(" + strings.ToUpper(rowID(10)) + ")", campaigns + "(apex_campaignmetricid=" + rowID(10) + ")"} {
+		if got := o.patch(path, "{}").header.Get("OData-EntityId"); got != o.url+rowAt(10) {
+			t.Errorf("%s answers %s", path, got)
+		}
+	}
+}
+
 func TestARowThatDidNotChangeIsNotSentAgain(t *testing.T) {
 	o := start(t, Config{})
 	o.patch(rowAt(1), "{}")
@@ -148,6 +178,9 @@ func TestValuesBeyondTheLimitsOfTheirColumnsAreRefused(t *testing.T) {
 		{"0x80048d19", `{"apex_name":5}`, "Edm.String"},
 		{"0x80048d19", `{"apex_name":["a"]}`, "Edm.String"},
 		{"0x80048d19", `{"apex_createdat":"2026-01-01T00:00:00+02:00Z"}`, "Edm.DateTimeOffset"},
+		{"0x80048d19", `{"apex_createdat":"2026-01-01T5:00:00Z"}`, "Edm.DateTimeOffset"},
+		{"0x80048d19", `{"apex_createdat":"2026-01-01T05:00:00,5Z"}`, "Edm.DateTimeOffset"},
+		{"0x80048d19", `{"apex_createdat":"2026-01-01"}`, "Edm.DateTimeOffset"},
 		{"0x80048d19", `{"apex_createdat":"2026-01-01"}`, "Edm.DateTimeOffset"},
 		{"0x80048d19", `{"apex_createdat":1767225600}`, "Edm.DateTimeOffset"},
 		{"0x80040239", `{"apex_createdat":"1752-12-31T23:59:59Z"}`, "1753"},
