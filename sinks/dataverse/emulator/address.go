@@ -28,7 +28,7 @@ func (t *table) target(args string) (target, *apiError) {
 	}
 	pairs, ok := splitPairs(args)
 	if !ok {
-		return target{}, badQuery("Bad Request - Error in query syntax.")
+		return target{}, badSyntax()
 	}
 	if id, ok := parseID(pairs[0].value); ok && len(pairs) == 1 && pairs[0].name == t.PrimaryID {
 		return target{row: t.row(id), id: id}, nil
@@ -48,7 +48,8 @@ func (t *table) targetByKey(pairs []pair) (target, *apiError) {
 	}
 	k := t.activeKey(names)
 	if k == nil {
-		return target{}, badRequest("0x80060890", "The specified key attributes are not a defined key for the %s entity", t.LogicalName)
+		return target{}, badRequest("0x80060890",
+			"The specified key attributes are not a defined key for the %s entity", t.LogicalName)
 	}
 	found := target{key: k}
 	probe := make([]value, t.cells())
@@ -62,7 +63,7 @@ func (t *table) targetByKey(pairs []pair) (target, *apiError) {
 		case !ok || p.quoted != c.isText() || v == null,
 			c.isText() && strings.ContainsAny(p.value, forbiddenInKeys),
 			c.Type == typeInteger && v[0] != tagInt:
-			return target{}, badQuery("Bad Request - Error in query syntax.")
+			return target{}, badSyntax()
 		}
 		found.values = append(found.values, assignment{c, v})
 		probe[c.Position] = v

@@ -15,6 +15,13 @@ type answer struct {
 
 func newAnswer() *answer { return &answer{header: http.Header{}} }
 
+// refused is the answer that says no.
+func refused(e *apiError) *answer {
+	a := newAnswer()
+	e.write(a)
+	return a
+}
+
 func (a *answer) Header() http.Header { return a.header }
 
 func (a *answer) WriteHeader(status int) {

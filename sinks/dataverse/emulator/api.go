@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-
-	"github.com/google/uuid"
 )
 
 // maxBody is the longest request in bytes: what the service allows a plug-in's context, 116.85 MB.
@@ -41,14 +39,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newAnswer()
 	failure := a.respond(out, r)
 	if failure != nil {
-		out = newAnswer()
-	}
-	id := uuid.NewString()
-	out.header.Set("OData-Version", "4.0")
-	out.header.Set("REQ_ID", id)
-	out.header.Set("x-ms-service-request-id", id)
-	if failure != nil {
-		failure.write(out)
+		out = refused(failure)
+	} else {
+		identify(out.header)
+		out.header.Set("OData-Version", "4.0")
 	}
 	out.send(w)
 }
@@ -77,11 +71,10 @@ func (a *api) serve(w *answer, q *request) *apiError {
 		return whoAmI(w, q)
 	case first.name == "EntityDefinitions":
 		return a.serveDefinitions(w, q)
-	case first.name == "" || strings.ContainsRune("$ABCDEFGHIJKLMNOPQRSTUVWXYZ", rune(first.name[0])):
-		// Entity sets are in small letters; functions, actions and the sets of metadata are not.
-		return notKnown("%q", q.URL.Path)
+	case customName.MatchString(first.name):
+		return noSegment(first.name)
 	}
-	return noSegment(first.name)
+	return notKnown("%q", q.URL.Path) // the service's own sets, functions and actions
 }
 
 // serveSet finds out what is asked of a table.
@@ -133,7 +126,13 @@ func (a *api) serveRow(w *answer, q *request, t *table) *apiError {
 	return badMethod(q.Method)
 }
 
-var versionPath = regexp.MustCompile(`^/api/data/v9\.[0-9]+/`)
+var (
+	versionPath = regexp.MustCompile(`^/api/data/v9\.[0-9]+/`)
+	batchPath   = regexp.MustCompile(versionPath.String() + `\$batch$`)
+)
+
+// customName is a name that only an entity set made by a publisher can have.
+var customName = regexp.MustCompile(`^[a-z][a-z0-9]{1,7}_[a-z0-9_]+$`)
 
 func readRequest(r *http.Request) (*request, *apiError) {
 	prefix := versionPath.FindString(r.URL.Path)
@@ -143,15 +142,15 @@ func readRequest(r *http.Request) (*request, *apiError) {
 	q := &request{Request: r, base: baseURL(r) + prefix, prefer: readPreferences(r.Header)}
 	var ok bool
 	if q.path, ok = splitPath(strings.TrimPrefix(r.URL.Path, prefix)); !ok {
-		return nil, badQuery("Bad Request - Error in query syntax.")
+		return nil, badSyntax()
 	}
 	var failure *apiError
 	if q.query, failure = splitQuery(r.URL.RawQuery); failure != nil {
 		return nil, failure
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return nil, &apiError{http.StatusRequestEntityTooLarge, "0x0", "The request is too large."}
+	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
+		return nil, tooLarge()
 	} else if err != nil {
 		return nil, badPayload(q.path[0].name, "%v", err)
 	}

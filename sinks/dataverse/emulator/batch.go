@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -23,7 +22,7 @@ type batch struct {
 // where the client prefers odata.continue-on-error.
 func (b *batch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
-		(&apiError{http.StatusMethodNotAllowed, "", "A batch is sent by POST."}).write(w)
+		badMethod(r.Method).write(w)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -32,7 +31,7 @@ func (b *batch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refusal.write(w)
 		return
 	}
-	status, goOn := http.StatusOK, prefersToContinue(r.Header)
+	status, goOn := http.StatusOK, readPreferences(r.Header).continueOnError
 	out := newReply("batchresponse_")
 	for _, item := range items {
 		failed := b.serveItem(out, r, item)
@@ -44,6 +43,7 @@ func (b *batch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := out.end()
 	w.Header().Set("Content-Type", out.mediaType())
 	w.Header().Set("OData-Version", "4.0")
+	identify(w.Header())
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client has gone if this fails
 }
@@ -94,7 +94,7 @@ func (b *batch) serveSet(out *reply, outer *http.Request, set []operation) (fail
 	return failure.failed()
 }
 
-// serve serves one operation. Created has the URLs of what its change set made so far, by Content-ID.
+// serve serves one operation. Created has the OData-EntityId of each that its change set served so far, by Content-ID.
 func (b *batch) serve(outer *http.Request, o operation, created map[string]string) *answer {
 	r, refusal := o.request(outer, created)
 	if refusal != nil {
@@ -103,25 +103,6 @@ func (b *batch) serve(outer *http.Request, o operation, created map[string]strin
 	a := newAnswer()
 	b.inner.ServeHTTP(a, r)
 	return a
-}
-
-// refused is the answer that says no.
-func refused(e *apiError) *answer {
-	a := newAnswer()
-	e.write(a)
-	return a
-}
-
-// prefersToContinue tells whether the operations after one that failed are wanted.
-func prefersToContinue(h http.Header) bool {
-	for _, preference := range strings.Split(strings.Join(h.Values("Prefer"), ","), ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
-		name = strings.TrimPrefix(strings.ToLower(name), "odata.")
-		if name == "continue-on-error" && value != "false" {
-			return true
-		}
-	}
-	return false
 }
 
 // reply is a multipart body of answers.

@@ -36,7 +36,7 @@ func (a *api) bulk(w *answer, q *request, t *table, action string) *apiError {
 	for i, object := range targets {
 		p, failure := t.payload(object)
 		if failure == nil && p.odataType == "" {
-			failure = badPayload(t.LogicalName, "Each target needs '@odata.type': 'Microsoft.Dynamics.CRM.crmbaseentity' is abstract.")
+			failure = badPayload(t.LogicalName, "Each target needs '@odata.type': '%scrmbaseentity' is abstract.", castPrefix)
 		}
 		if failure == nil {
 			ids[i], failure = one(t, p)

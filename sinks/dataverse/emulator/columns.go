@@ -182,6 +182,9 @@ func parseTime(text string, dateOnly bool) (time.Time, bool) {
 	if dateOnly {
 		layouts = []string{time.DateOnly}
 	}
+	if !dateOnly && (len(text) < len("2006-01-02T15:04") || text[len("2006-01-02T15")] != ':' || strings.Contains(text, ",")) {
+		return time.Time{}, false // which time.Parse would read
+	}
 	for _, layout := range layouts {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UTC().Truncate(time.Second), true

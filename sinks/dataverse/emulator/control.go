@@ -11,6 +11,9 @@ import (
 // controlPath is where the emulator is told what to do.
 const controlPath = "/emulator/"
 
+// maxFault is the longest fault in bytes.
+const maxFault = 64 << 10
+
 // isControl tells whether a path is of the control endpoint. A tenant may have its name: those paths go deeper.
 func isControl(path string) bool {
 	rest, below := strings.CutPrefix(path, controlPath)
@@ -28,6 +31,7 @@ func newControl(f *faults, c *counters, deleteRows func() *apiError) http.Handle
 		writeJSON(w, http.StatusOK, list)
 	})
 	mux.HandleFunc("POST /emulator/faults", func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxFault)
 		fault, err := readFault(r)
 		if err != nil {
 			writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})

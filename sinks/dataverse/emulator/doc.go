@@ -27,7 +27,11 @@
 //   - An empty text is null. Lengths count UTF-16 code units.
 //   - createdon, modifiedon and versionnumber are the only columns that a table has besides its own. In a body they are
 //     ignored; other names that are not columns are 0x80048d19.
-//   - The primary id in the body of PATCH must be that of the URL.
+//   - The primary id in the body of PATCH must be that of the URL. Where the URL has an alternate key, it counts for a new
+//     row only.
+//   - A version that is not the row's does not hold, whatever its form. Other conditions than those of the documentation
+//     are 501: of one column, of DELETE with If-None-Match, of GET with If-Match or with *.
+//   - PATCH by id answers the address by id in small letters, however the URL was written.
 //   - An upsert that carries only what the row has already is a write, too: its ETag changes.
 //   - Whole numbers beyond 32 bits are 0x80048d19, those beyond the column's range 0x8004432f, fractions 0x80044330.
 //
@@ -50,12 +54,14 @@
 //     case and by code point.
 //   - Texts are compared without regard to case, but with accents. Null is ne to everything but null, and neither
 //     greater nor less than anything. not turns a result around, also where null made it false.
+//   - A condition takes no part in a comparison, and not needs parentheses unless a function follows; else they are 501.
 //   - A literal must be of its column's type. GUIDs may be quoted. A date is a time, too: its midnight in UTC.
 //   - $top above 5000 gives 5000 rows and no next link.
 //   - A page begins behind the values that the last row of the page before had, so rows that changed since may come twice
-//     or not at all. The page number in a cookie is not looked at.
+//     or not at all. The page number in a cookie is not looked at. A next link serves pages of any size.
 //   - $skip is refused with 0x80060888. Other options that are not known are 501, unlike names of columns, which are 400.
-//   - Annotations are totalrecordcount and totalrecordcountlimitexceeded only; there are no formatted values.
+//   - Annotations are totalrecordcount and totalrecordcountlimitexceeded only; there are no formatted values, and none of
+//     errors.
 //
 // Definitions:
 //   - They can be read and added to. A change shows at once, with or without Consistency: Strong; nothing needs to be
@@ -65,10 +71,12 @@
 //   - What is wrong in a definition is 0x80040203, a name without a publisher's prefix too. ApplicationRequired is not
 //     enforced.
 //   - Plurals: y after a consonant becomes ies, s, x, ch and sh take es, all else takes s.
+//   - A definition that does not exist is 0x80060888. Columns of types that no table here can have are an empty list.
 //
-// Paths and methods:
-//   - A first segment that is no entity set is 404 in small letters, and 501 otherwise, as functions, actions and sets of
-//     metadata begin with capitals.
+// Paths, headers and methods:
+//   - A first segment that is no entity set is 404 where it begins with a publisher's prefix, and 501 otherwise, as it may
+//     be the service's own: accounts, sdkmessagefilters, $metadata, functions and actions.
+//   - Accept, Content-Type and OData-Version are not looked at, but for the Content-Type of a batch.
 //   - A method that a resource does not have is 405, 0x0. A body above 116.85 MB is 413, a URL of more than 32,768
 //     characters 414.
 //
@@ -83,7 +91,7 @@
 //     failed. What was served before it stays, and is answered before it.
 //   - A batch that cannot be read has no effect, and is 400 with 0x80048d19: more than 1000 operations, a GET in a change
 //     set, a Content-ID twice, a batch in a batch, a URL above 65,536 characters. Lines may end without carriage return.
-//   - References like $1 are known in URLs, not in bodies.
+//   - References like $1 are known in URLs, not in bodies, and 501 to an operation that answered no OData-EntityId.
 //   - Only multipart/mixed is known, JSON is 501.
 //
 // Service protection:

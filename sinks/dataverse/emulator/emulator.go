@@ -91,7 +91,7 @@ func (e *Emulator) chain(c Config) http.Handler {
 		switch {
 		case len(r.URL.RequestURI()) > maxURL:
 			(&apiError{http.StatusRequestURITooLong, "0x0", "The URL is too long."}).write(w)
-		case strings.HasSuffix(r.URL.Path, "/$batch"):
+		case batchPath.MatchString(r.URL.Path):
 			batch.ServeHTTP(w, r)
 		default:
 			api.ServeHTTP(w, r)

@@ -211,7 +211,7 @@ func TestARequestIsServedOnlyWithAToken(t *testing.T) {
 	o := start(t, Config{})
 	o.mustDo(http.StatusOK, http.MethodGet, "WhoAmI", "")
 	o.token = "another"
-	o.mustDo(http.StatusUnauthorized, http.MethodGet, "WhoAmI", "")
+	o.refuse(http.StatusUnauthorized, "", http.MethodGet, "WhoAmI", "")
 	if stats := o.Stats(); stats.Requests != 2 || stats.Tokens != 1 {
 		t.Errorf("stats %+v", stats)
 	}
@@ -243,6 +243,11 @@ func TestWhatIsNotKnownSaysSo(t *testing.T) {
 		{"RetrieveVersion", "GET", "RetrieveVersion()", ""},
 		{"PublishXml", "POST", "PublishXml", "{}"},
 		{"$ref", "PUT", rowAt(1) + "/owner/$ref", "{}"},
+		{"accounts", "GET", "accounts", ""},
+		{"sdkmessagefilters", "GET", "sdkmessagefilters?$select=sdkmessagefilterid", ""},
+		{"Foo", "POST", rowAt(1) + "/Microsoft.Dynamics.CRM.Foo", "{}"},
+		{"tables/$batch", "POST", "tables/$batch", ""},
+		{"FooAttributeMetadata", "GET", definitionPath + "/Attributes/Microsoft.Dynamics.CRM.FooAttributeMetadata", ""},
 		{"RelationshipDefinitions", "GET", "RelationshipDefinitions", ""},
 		{"$expand", "GET", campaigns + "?$expand=ownerid", ""},
 		{"$expand", "GET", rowAt(1) + "?$expand=ownerid", ""},
@@ -253,6 +258,18 @@ func TestWhatIsNotKnownSaysSo(t *testing.T) {
 		{"ownerid/name", "GET", campaigns + "?$filter=ownerid/name+eq+'a'", ""},
 		{"apex_runid", "GET", campaigns + "?$filter=apex_name+eq+apex_runid", ""},
 		{"@p", "GET", campaigns + "?$filter=@p+eq+1", ""},
+		{"@p", "GET", campaigns + "?$filter=apex_name+eq+@p", ""},
+		{"now", "GET", campaigns + "?$filter=createdon+lt+now()", ""},
+		{"add", "GET", campaigns + "?$filter=apex_agentstotal+add+1+eq+2", ""},
+		{"in", "GET", campaigns + "?$filter=apex_name+in+('a','b')", ""},
+		{"eq", "GET", campaigns + "?$filter=contains(apex_name,'a')+eq+true", ""},
+		{"eq", "GET", campaigns + "?$filter=(apex_name+eq+'a')+eq+true", ""},
+		{"not", "GET", campaigns + "?$filter=not+apex_name+eq+'a'", ""},
+		{"apex_runid", "GET", campaigns + "?$filter=contains(apex_name,apex_runid)", ""},
+		{"tolower", "GET", campaigns + "?$filter=contains(tolower(apex_name),'a')", ""},
+		{"apex_name", "GET", campaigns + "?$filter=Microsoft.Dynamics.CRM.In(PropertyName=apex_name,PropertyValues=['a'])", ""},
+		{`"a"`, "GET", campaigns + `?$filter=Microsoft.Dynamics.CRM.In(PropertyName='apex_name',PropertyValues=["a"])`, ""},
+		{"*", "GET", campaigns + "?$select=*", ""},
 		{"Merge", "POST", campaigns + "/Microsoft.Dynamics.CRM.Merge", "{}"},
 		{"lookup", "POST", campaigns, `{"ownerid@odata.bind":"/systemusers(1)"}`},
 	} {
@@ -262,7 +279,7 @@ func TestWhatIsNotKnownSaysSo(t *testing.T) {
 
 func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 	o := start(t, Config{})
-	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "accounts", "")
+	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "new_accounts", "")
 	o.refuse(http.StatusNotFound, "0x8006088a", "GET", "apex_campaignmetric", "") // the logical name is no entity set
 	o.refuse(http.StatusNotFound, "0x8006088a", "GET", rowAt(1)+"/apex_nothing", "")
 	o.refuse(http.StatusMethodNotAllowed, "0x0", "PATCH", campaigns, "{}")

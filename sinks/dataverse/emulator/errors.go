@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+
+	"github.com/google/uuid"
 )
 
 // apiError is an answer that says no: an HTTP status with Dataverse's code in hex and its message.
@@ -25,10 +27,20 @@ func (e *apiError) write(w http.ResponseWriter) {
 		} `json:"error"`
 	}
 	body.Error.Code, body.Error.Message = e.Code, e.Message
+	if w.Header().Get("REQ_ID") == "" {
+		identify(w.Header())
+	}
 	w.Header().Set("Content-Type", "application/json; odata.metadata=minimal")
 	w.Header().Set("OData-Version", "4.0")
 	w.WriteHeader(e.Status)
 	_ = json.NewEncoder(w).Encode(body) // the client has gone if this fails
+}
+
+// identify gives an answer the id by which a client can ask about its request.
+func identify(h http.Header) {
+	id := uuid.NewString()
+	h.Set("REQ_ID", id)
+	h.Set("x-ms-service-request-id", id)
 }
 
 // notKnown is the answer to what this emulator does not do. It names it rather than guess what the service would say.
@@ -43,6 +55,9 @@ func badRequest(code, format string, args ...any) *apiError {
 
 // badQuery refuses a URL.
 func badQuery(format string, args ...any) *apiError { return badRequest("0x80060888", format, args...) }
+
+// badSyntax refuses a URL that cannot be taken apart.
+func badSyntax() *apiError { return badQuery("Bad Request - Error in query syntax.") }
 
 // badPayload refuses a body about a table or a definition for its form.
 func badPayload(of, format string, args ...any) *apiError {
@@ -66,6 +81,11 @@ func payloadError(of, exception string) *apiError {
 func badMethod(method string) *apiError {
 	return &apiError{http.StatusMethodNotAllowed, "0x0",
 		fmt.Sprintf("The requested resource does not support http method '%s'.", method)}
+}
+
+// tooLarge refuses a body for its length.
+func tooLarge() *apiError {
+	return &apiError{http.StatusRequestEntityTooLarge, "0x0", "The request is too large."}
 }
 
 // noSegment says that a part of the path names nothing.

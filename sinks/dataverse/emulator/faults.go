@@ -176,7 +176,7 @@ func (f *faults) fail(w http.ResponseWriter, fault Fault) {
 		w.WriteHeader(fault.Status)
 		fmt.Fprintf(w, "<html><head><title>%d %s</title></head><body><h1>%s</h1></body></html>\r\n", fault.Status, text, text)
 	default:
-		(&apiError{fault.Status, "0x80040216", "An unexpected error occurred."}).write(w)
+		unexpected(fault.Status).write(w)
 	}
 }
 

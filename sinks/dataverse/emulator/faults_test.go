@@ -235,13 +235,14 @@ func TestFaultsAreInjectedAndStatsReadOverHTTP(t *testing.T) {
 		return answer.StatusCode, strings.TrimSpace(string(text))
 	}
 	for body, problem := range map[string]string{
-		`{"kind":"explode"}`:              "kind",
-		`{"kind":"error","status":200}`:   "status",
-		`{"kind":"slow","delay":"soon"}`:  "delay",
-		`{"kind":"slow","delay":"-1s"}`:   "negative",
-		`{"kind":"slow","chance":2}`:      "chance",
-		`{"kind":"throttle","after":"5"}`: "after",
-		`{`:                               "read fault",
+		`{"kind":"explode"}`:                               "kind",
+		`{"kind":"error","status":200}`:                    "status",
+		`{"kind":"slow","delay":"soon"}`:                   "delay",
+		`{"kind":"slow","delay":"-1s"}`:                    "negative",
+		`{"kind":"slow","chance":2}`:                       "chance",
+		`{"kind":"throttle","after":"5"}`:                  "after",
+		`{`:                                                "read fault",
+		`{"kind":"` + strings.Repeat("x", maxFault) + `"}`: "too large",
 	} {
 		status, text := control(http.MethodPost, "/emulator/faults", body)
 		if status != http.StatusBadRequest || !strings.Contains(text, problem) {

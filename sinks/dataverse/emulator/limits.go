@@ -70,7 +70,7 @@ func (p *protection) wrap(next http.Handler) http.Handler {
 			p.counters.throttle(w, reason, wait, p.refusal(reason))
 			return
 		}
-		defer func() { p.leave(p.now(), p.now().Sub(start)) }()
+		defer func() { p.leave(p.now(), max(p.now().Sub(start), 0)) }()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -64,7 +64,7 @@ func readColumn(content object) (c *column, primaryName bool, failure *apiError)
 		return nil, false, failure
 	}
 	if !schemaNames.MatchString(c.SchemaName) {
-		return nil, false, badDefinition("The SchemaName '%s' is not valid: it must begin with a publisher's prefix.", c.SchemaName)
+		return nil, false, badName(c.SchemaName)
 	}
 	return c, b.object["IsPrimaryName"] == true, reader.read(b, c)
 }

@@ -48,7 +48,7 @@ func (a *api) createKey(w *answer, q *request, t *table) *apiError {
 func (d *definition) checkKey(k *alternateKey) *apiError {
 	switch {
 	case !schemaNames.MatchString(k.SchemaName):
-		return badDefinition("The SchemaName '%s' is not valid: it must begin with a publisher's prefix.", k.SchemaName)
+		return badName(k.SchemaName)
 	case len(d.Keys) >= maxKeys:
 		return badDefinition("The table %s has %d keys already.", d.LogicalName, maxKeys)
 	case len(k.Attributes) == 0 || len(k.Attributes) > maxKeyColumns:

@@ -20,6 +20,11 @@ func badDefinition(format string, args ...any) *apiError {
 	return badRequest("0x80040203", format, args...)
 }
 
+// badName refuses a SchemaName.
+func badName(name string) *apiError {
+	return badDefinition("The SchemaName '%s' is not valid: it must begin with a publisher's prefix.", name)
+}
+
 // body is a definition as a client sends it.
 type body struct {
 	kind   string // of metadata, for messages
@@ -139,7 +144,7 @@ func readDefinition(b body) (*definition, *apiError) {
 func (b body) checkTable() *apiError {
 	name := b.text("SchemaName")
 	if !schemaNames.MatchString(name) {
-		return badDefinition("The SchemaName '%s' is not valid: it must begin with a publisher's prefix.", name)
+		return badName(name)
 	}
 	if ownership := b.text("OwnershipType"); ownership != "UserOwned" && ownership != "OrganizationOwned" {
 		return badDefinition("The OwnershipType '%s' must be UserOwned or OrganizationOwned.", ownership)

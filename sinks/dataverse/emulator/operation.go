@@ -38,7 +38,7 @@ func readBatch(r *http.Request) ([]item, *apiError) {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case kind == "application/json":
-		return nil, &apiError{http.StatusNotImplemented, "", "The emulator knows batches of multipart/mixed only."}
+		return nil, notKnown("batches of JSON")
 	case err != nil || kind != multipartMixed || parameters["boundary"] == "":
 		return nil, unreadable("The Content-Type must be multipart/mixed with a boundary.")
 	}
@@ -139,10 +139,14 @@ func (o operation) request(outer *http.Request, created map[string]string) (*htt
 	if reference, isReference := strings.CutPrefix(target, "$"); isReference {
 		end := strings.IndexAny(reference+"/", "/?")
 		id, rest := reference[:end], reference[end:]
-		if created[id] == "" {
+		address, served := created[id]
+		switch {
+		case !served:
 			return nil, unreadable(fmt.Sprintf("Content-ID Reference: '$%s' does not exist in the batch context.", id))
+		case address == "":
+			return nil, notKnown("references like $%s to an operation without OData-EntityId", id)
 		}
-		target = created[id] + rest
+		target = address + rest
 	}
 	if !strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
 		target = "./" + target // else a colon in a key would end a scheme
@@ -168,9 +172,8 @@ func unreadable(message string) *apiError {
 
 // unreadableBody refuses a batch whose body breaks off, or is longer than the server takes.
 func unreadableBody(err error) *apiError {
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
-		return &apiError{http.StatusRequestEntityTooLarge, "", "The batch is too long."}
+	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
+		return tooLarge()
 	}
 	return unreadable("The batch cannot be read: " + err.Error())
 }

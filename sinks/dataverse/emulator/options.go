@@ -19,11 +19,11 @@ func splitQuery(raw string) (map[string]string, *apiError) {
 		escapedName, escapedValue, _ := strings.Cut(part, "=")
 		name, err := url.QueryUnescape(escapedName)
 		if err != nil {
-			return nil, badQuery("Bad Request - Error in query syntax.")
+			return nil, badSyntax()
 		}
 		text, err := url.QueryUnescape(escapedValue)
 		if err != nil {
-			return nil, badQuery("Bad Request - Error in query syntax.")
+			return nil, badSyntax()
 		}
 		if _, twice := options[name]; twice {
 			return nil, badQuery("Query option '%s' was specified more than once, but it must be specified at most once.", name)
@@ -74,8 +74,8 @@ func (t *table) property(name string) (*column, *apiError) {
 }
 
 func noProperty(name, odataType string) *apiError {
-	if strings.Contains(name, "/") {
-		return notKnown("paths like %q in a query", name)
+	if name == "*" || strings.Contains(name, "/") {
+		return notKnown("%q in a query", name)
 	}
 	return badQuery("Could not find a property named '%s' on type '%s'.", name, odataType)
 }
@@ -98,9 +98,10 @@ const maxPage = 5000
 
 // preferences are what the Prefer headers ask for.
 type preferences struct {
-	representation bool   // return=representation
-	pageSize       int    // odata.maxpagesize, 0 without
-	annotations    string // odata.include-annotations, a list of patterns
+	representation  bool   // return=representation
+	pageSize        int    // odata.maxpagesize, 0 without
+	annotations     string // odata.include-annotations, a list of patterns
+	continueOnError bool   // odata.continue-on-error, of a batch
 }
 
 func readPreferences(h http.Header) preferences {
@@ -116,6 +117,8 @@ func readPreferences(h http.Header) preferences {
 			}
 		case "odata.include-annotations":
 			p.annotations = strings.Trim(text, `"`)
+		case "odata.continue-on-error":
+			p.continueOnError = text != "false"
 		}
 	}
 	return p

@@ -169,6 +169,19 @@ func TestPagesBringEachRowOnceWhateverTheOrder(t *testing.T) {
 	}
 }
 
+func TestANextLinkServesPagesOfAnySize(t *testing.T) {
+	o := start(t, Config{})
+	o.fill(6)
+	_, next := o.page(campaigns, "Prefer", "odata.maxpagesize=2")
+	rows, next := o.page(next, "Prefer", "odata.maxpagesize=1")
+	if len(rows) != 1 || rows[0]["apex_campaignmetricid"] != rowID(2) {
+		t.Errorf("a smaller page: %v", rows)
+	}
+	if rows, next = o.page(next); len(rows) != 3 || next != "" {
+		t.Errorf("the rest: %d rows, then %q", len(rows), next)
+	}
+}
+
 func TestAPageBeginsBehindARowThatHasGone(t *testing.T) {
 	o := start(t, Config{})
 	o.fill(6)

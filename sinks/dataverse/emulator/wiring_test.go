@@ -35,7 +35,7 @@ func TestTheLimitsOfTheConfigurationHold(t *testing.T) {
 		}
 	}
 	got := o.do(http.MethodPost, campaigns, `{}`)
-	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "300" {
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "300" || got.header.Get("REQ_ID") == "" {
 		t.Errorf("beyond it: %+v", got)
 	}
 	if s := o.Stats(); s.Targets != 3 {
@@ -108,6 +108,26 @@ func TestAChangeSetThatFailsLeavesTheRowsAsTheyWere(t *testing.T) {
 	if after := o.do(http.MethodGet, campaigns, ""); after.body != before.body {
 		t.Errorf("the rows are %s\nand were %s", after.body, before.body)
 	}
+}
+
+func TestAReferenceNeedsAnAddress(t *testing.T) {
+	t.Parallel()
+	o := start(t, Config{})
+	row := campaigns + "(" + rowID(1) + ")"
+	text := set + fmt.Sprintf(inSet, 1) + "POST " + campaigns + " HTTP/1.1\n\n{}\n" +
+		fmt.Sprintf(inSet, 2) + "PATCH $1 HTTP/1.1\n\n{\"apex_name\":\"a\"}\n" +
+		fmt.Sprintf(inSet, 3) + "PATCH " + row + " HTTP/1.1\nPrefer: return=representation\n\n{}\n"
+	if got := o.batch(text + "--c--\n--b--\n"); got.status != http.StatusOK || len(o.Rows(campaigns)) != 2 {
+		t.Fatalf("the batch: %+v", got)
+	}
+	text += fmt.Sprintf(inSet, 4) + "PATCH $3 HTTP/1.1\n\n{}\n--c--\n--b--\n"
+	if got := o.batch(text); got.status != http.StatusNotImplemented || !strings.Contains(got.body, "$3") {
+		t.Errorf("a reference to a row that came back whole: %+v", got)
+	}
+	if rows := o.Rows(campaigns); len(rows) != 2 {
+		t.Errorf("%d rows", len(rows))
+	}
+	o.refuse(http.StatusMethodNotAllowed, "0x0", http.MethodPut, "$batch", "")
 }
 
 // batch sends a batch, whose lines end with CRLF.
