@@ -74,6 +74,11 @@ func (d *doctor) examineAddress(ctx context.Context) bool {
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
+	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= http.StatusInternalServerError {
+		d.warn("dataverse", "address", address+" answers "+answer.Status,
+			"run doctor again in some minutes; the service waits and goes on by itself")
+		return true
+	}
 	if answer.StatusCode != http.StatusUnauthorized {
 		d.warn("dataverse", "address",
 			fmt.Sprintf("%s answers %s, where an organization would ask for a token", address, answer.Status),

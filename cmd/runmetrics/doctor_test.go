@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
+	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
 )
 
 // diagnosis is what doctor prints for programs.
@@ -243,6 +244,9 @@ func TestDoctorTellsTheFaultsOfAnApplicationUserApart(t *testing.T) {
 	if rows := organization.Rows("apex_campaignmetrics"); len(rows) != 1 {
 		t.Errorf("%d rows are left", len(rows))
 	}
+	organization.Inject(emulator.Fault{Kind: "throttle", Times: 1})
+	d = examine(t, testOrganization(t, organization), exitOK)
+	d.wantCheck(t, verdictWarn, "dataverse", "address", "429", "again in some minutes")
 	website := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "https://example.com/", http.StatusFound)
 	})
