@@ -15,13 +15,14 @@ import (
 // circle. Claim waits for nobody: it takes what is not locked.
 
 // writeMarks marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at
-// is of the version that is under way, until a commit puts that of the next in its place.
+// is of the version that is under way, until a commit puts that of the next in its place. A version that is not newer than
+// what was delivered is of a run that was removed and has come back.
 const writeMarks = `
 INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
 SELECT m.run_key, m.version, m.closed, true, $1::timestamptz
 FROM unnest($2::uuid[], $3::bigint[], $4::boolean[]) AS m (run_key, version, closed)
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
-	pending = o.claimed_by IS NULL,
+	delivered = least(o.delivered, excluded.version - 1), pending = o.claimed_by IS NULL,
 	due_at = least(CASE WHEN o.pending THEN o.due_at END, CASE
 		WHEN excluded.closed AND NOT o.sent_closed THEN $1::timestamptz
 		ELSE greatest($1::timestamptz, o.not_before) END)`

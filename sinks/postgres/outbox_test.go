@@ -90,3 +90,22 @@ func TestClaimTakesNoRecordOlderThanItsMark(t *testing.T) {
 		t.Errorf("claimed %v after the record is there", runs)
 	}
 }
+
+// TestRunThatWasRemovedByHandComesBack with version 1: what the outbox remembers of it must not refuse a commit.
+func TestRunThatWasRemovedByHandComesBack(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	store, db := waitingRuns(t, url, "a"), plainSQL(t, url)
+	for _, statement := range []string{"UPDATE dataverse_outbox SET version = 3, delivered = 3, pending = false",
+		"DELETE FROM campaign_metrics", "DELETE FROM event_chunks"} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sinktest.NewWriter(t, store, "RUN_EVENTS").Write(t.Context(), execution("a", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if runs, _ := claimed(t, store); len(runs) != 1 {
+		t.Errorf("claimed %v", runs)
+	}
+}

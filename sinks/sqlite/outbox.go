@@ -14,13 +14,13 @@ import (
 
 // markCommitted marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run
 // due_at is of the version that is under way, until a commit puts that of the next in its place. '9' is later than
-// any time.
+// any time. A version that is not newer than what was delivered is of a run that was removed and has come back.
 const markCommitted = `
 INSERT INTO dataverse_outbox (run_key, version, closed, pending, due_at)
 SELECT run_key, version, status <> 'running', true, updated_at FROM campaign_metrics
 WHERE run_key IN (SELECT value FROM json_each(?1))
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
-	pending = claimed_by IS NULL,
+	delivered = min(delivered, excluded.version - 1), pending = claimed_by IS NULL,
 	due_at = min(iif(pending, due_at, '9'),
 		iif(excluded.closed AND NOT sent_closed, excluded.due_at, max(excluded.due_at, coalesce(not_before, ''))))`
 
