@@ -125,9 +125,9 @@ func (g *gate) leave(p ticket, hint int, err error) {
 	if hint > 0 {
 		g.ceiling = float64(min(hint, mostAtOnce))
 	}
-	pause, throttled := Throttled(err)
+	pause, _ := Throttled(err)
 	switch {
-	case throttled:
+	case pause > 0:
 		g.lower(p.began, now, g.limit/2)
 		g.pause(now, pause+rand.N(pause/10+time.Millisecond))
 	case answers(err):

@@ -73,6 +73,29 @@ func TestAnHourWithoutDataverse(t *testing.T) {
 	})
 }
 
+// TestThrottlingThatDoesNotSayForHowLong: each request that is sent meanwhile lengthens the wait.
+func TestThrottlingThatDoesNotSayForHowLong(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		p := w.start(nil)
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		time.Sleep(time.Second)
+		w.organization.Inject(emulator.Fault{Kind: "error", Status: 429, Path: "UpsertMultiple"})
+		before := w.organization.Stats().Requests
+		w.commit(execution("a", 1))
+		time.Sleep(10 * time.Minute)
+		if n := w.organization.Stats().Requests - before; n > 30 {
+			t.Errorf("%d requests within ten minutes", n)
+		}
+		if s := p.Status(); s.State != StateThrottled {
+			t.Errorf("%+v", s)
+		}
+		w.organization.ClearFaults()
+		w.settled()
+	})
+}
+
 // heap is how much memory is in use.
 func heap() int64 {
 	runtime.GC()
