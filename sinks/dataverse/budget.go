@@ -34,20 +34,25 @@ func (b *budget) allow(now time.Time, rows int) (limit int, closingOnly bool) {
 func (b *budget) reserve(rows int) { b.reserved += int64(rows) }
 func (b *budget) release(rows int) { b.reserved -= int64(rows) }
 
-// settled takes in what the store has counted for the day.
-func (b *budget) settled(now time.Time, today int64) {
-	b.turn(now)
-	b.used = max(b.used, today)
+// settled takes in what the store had counted at a time for the day. It may be over meanwhile.
+func (b *budget) settled(at time.Time, today int64) {
+	if dayOf(at).After(b.day) {
+		b.turn(at)
+	}
+	if dayOf(at).Equal(b.day) {
+		b.used = max(b.used, today)
+	}
 }
 
 // turn begins a new day where there is one.
 func (b *budget) turn(now time.Time) {
-	if day := now.UTC().Truncate(24 * time.Hour); !day.Equal(b.day) {
+	if day := dayOf(now); !day.Equal(b.day) {
 		b.day, b.used = day, 0
 	}
 }
 
-// untilMidnight is how long the UTC day still lasts.
-func untilMidnight(now time.Time) time.Duration {
-	return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
-}
+// dayOf is when the UTC day of a time began.
+func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// midnight is when the next UTC day begins.
+func midnight(now time.Time) time.Time { return dayOf(now).Add(24 * time.Hour) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,8 +34,9 @@ type DispatcherConfig struct {
 	// run. Requests that fail and are sent again may take a little more.
 	DailyBudget int64
 	Log         *slog.Logger // default: none
-	// Tell is called when runs became due that this dispatcher is not to send, because it is not the owner any more. It must
-	// reach those who are, who Wake; it must not block. Default: nobody is told.
+	// Tell is called when runs are due, now or later, that this dispatcher is not to send: it is not the owner any more, it
+	// stops, or it has drained what was due before. It must reach the owners, who Wake; it must not block. Default: nobody
+	// is told.
 	Tell func()
 	// Linger is how long a request whose answer was lost may still take place; default four minutes. Rows in such a
 	// request are sent once more after it.
@@ -60,6 +60,7 @@ type Dispatcher struct {
 	due      bool               // of a drain: something may be
 	tenure   context.Context    // ends when the dispatcher is not to work any more
 	disown   context.CancelFunc // ends it
+	again    time.Time          // when to take over once more; zero: not
 	next     time.Time          // when to claim; zero: when somebody says so
 	rest     time.Time          // not before then: the budget is used up
 	empty    int                // claims that got nothing though something was due, one after the other
@@ -86,40 +87,6 @@ func NewDispatcher(c DispatcherConfig) (*Dispatcher, error) {
 		rows: firstRows, budget: budget{daily: c.DailyBudget}}, nil
 }
 
-// signals are what others tell the dispatcher. The newest of a kind counts.
-type signals struct {
-	ready chan struct{} // holds one token while there is something to take
-
-	mu    sync.Mutex
-	own   *bool
-	woken bool
-}
-
-func (s *signals) tell(f func()) {
-	s.mu.Lock()
-	f()
-	s.mu.Unlock()
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
-}
-
-func (s *signals) take() (own *bool, woken bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	own, woken = s.own, s.woken
-	s.own, s.woken = nil, false
-	return own, woken
-}
-
-// Own says whether this dispatcher is to work. Each true makes it take over what others have claimed, for they are taken
-// for dead; after false it gives back what it has claimed, once requests under way have ended.
-func (d *Dispatcher) Own(own bool) { d.signals.tell(func() { d.signals.own = &own }) }
-
-// Wake says that runs were marked.
-func (d *Dispatcher) Wake() { d.signals.tell(func() { d.signals.woken = true }) }
-
 // Run dispatches until ctx ends; then it lets requests under way end for two seconds and gives back what it claimed.
 // Whatever is away, it waits for.
 func (d *Dispatcher) Run(ctx context.Context) error {
@@ -132,6 +99,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.drain, d.due, d.next = true, true, time.Now()
 	d.loop(ctx, func() bool { return len(d.living) == 0 && !d.due })
+	if !d.next.IsZero() {
+		d.Tell()
+	}
 	return ctx.Err()
 }
 
@@ -157,6 +127,7 @@ func (d *Dispatcher) loop(ctx context.Context, over func() bool) {
 		}
 	}
 	time.AfterFunc(stopTime, cut)
+	d.owner = false
 	for len(d.living) > 0 {
 		d.finish(<-d.done)
 	}
@@ -176,11 +147,15 @@ func (d *Dispatcher) heed(ctx context.Context) {
 	if own == nil {
 		return
 	}
+	if d.owner && !*own && !d.next.IsZero() {
+		d.Tell() // perhaps nobody else knows
+	}
 	d.owner, d.adopt = *own, *own
+	d.again = time.Now().Add(d.Linger)
+	d.status.own(d.owner)
 	switch {
 	case !d.owner:
 		d.disown()
-		d.status.set(StateStandby, nil)
 	case d.tenure.Err() != nil:
 		d.begin(ctx)
 	}
@@ -199,10 +174,11 @@ func (d *Dispatcher) step(ctx, work context.Context) <-chan time.Time {
 			wait = d.prepare(ctx)
 		}
 		if wait <= 0 {
-			if d.next.IsZero() {
+			look := d.look()
+			if look.IsZero() {
 				return nil
 			}
-			wait = max(d.next.Sub(now), d.rest.Sub(now))
+			wait = look.Sub(now)
 		}
 		if wait <= 0 {
 			wait = d.claim(ctx, work)
@@ -214,11 +190,27 @@ func (d *Dispatcher) step(ctx, work context.Context) <-chan time.Time {
 	return nil
 }
 
+// look is when to ask the store for something; zero: when somebody says so.
+func (d *Dispatcher) look() time.Time {
+	look := d.next
+	if !look.IsZero() && look.Before(d.rest) {
+		look = d.rest
+	}
+	if !d.again.IsZero() && (look.IsZero() || d.again.Before(look)) {
+		look = d.again
+	}
+	return look
+}
+
 // prepare reads the table and takes over what others have claimed, where that is still to be done. It returns how long to
 // wait before the next try; failures of Dataverse close the gate, which knows by itself.
 func (d *Dispatcher) prepare(ctx context.Context) time.Duration {
 	if d.table.Load() == nil && d.read(ctx, d.tenure) != nil {
 		return time.Millisecond
+	}
+	// A claim that was on its way when its owner died may have taken place since.
+	if !d.again.IsZero() && !time.Now().Before(d.again) {
+		d.adopt, d.again = true, time.Time{}
 	}
 	if !d.adopt {
 		return 0
@@ -245,8 +237,8 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	now := time.Now()
 	limit, closingOnly := d.budget.allow(now, d.rows)
 	if limit == 0 {
-		d.status.spent(true)
-		d.rest = now.Add(untilMidnight(now))
+		d.status.budget(true)
+		d.rest = midnight(now)
 		return d.rest.Sub(now)
 	}
 	call, cancel := context.WithTimeout(ctx, storeTime)
@@ -255,21 +247,29 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	claimed, err := d.Outbox.Claim(call, sinks.Claim{Owner: p.owner, Now: now, NotBefore: now.Add(d.Interval),
 		ClosingOnly: closingOnly, Limit: limit})
 	if err != nil {
-		d.adopt = true // what it may have claimed: its owner does not live
+		// What it may have claimed, or may still: its owner does not live.
+		d.adopt, d.again = true, now.Add(d.Linger)
 		return d.storeFailed(err)
 	}
 	d.failures, d.next = 0, claimed.Next
-	d.status.spent(closingOnly)
-	if closingOnly {
-		d.rest = now.Add(closingLook) // what waits is mostly what may not be sent
-	}
+	d.status.budget(closingOnly)
 	more := !d.next.IsZero() && !d.next.After(now)
 	if p.copies = claimed.Copies; len(p.copies) == 0 {
 		d.due = false
 		d.retreat(now, more)
-		return 0
+	} else {
+		d.due, d.empty = more, 0
+		d.dispatch(p, work)
 	}
-	d.due, d.empty = more, 0
+	if closingOnly {
+		d.rest = now.Add(closingLook) // what waits is mostly what may not be sent
+		d.lookAt(midnight(now))
+	}
+	return 0
+}
+
+// dispatch starts to send a parcel.
+func (d *Dispatcher) dispatch(p *parcel, work context.Context) {
 	d.living = append(d.living, p.owner)
 	d.budget.reserve(len(p.copies))
 	tenure := d.tenure
@@ -277,7 +277,6 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 		p.deliver(work, tenure)
 		d.done <- p
 	}()
-	return 0
 }
 
 // retreat says when to claim again after a claim that got nothing, though more may be due: that is held by a commit, which
@@ -294,23 +293,28 @@ func (d *Dispatcher) retreat(now time.Time, more bool) {
 // finish takes in what became of a parcel.
 func (d *Dispatcher) finish(p *parcel) {
 	d.living = slices.DeleteFunc(d.living, func(owner uuid.UUID) bool { return owner == p.owner })
-	now := time.Now()
 	d.budget.release(len(p.copies))
+	d.rest = time.Time{} // not all that was reserved may have been sent
 	d.rows = p.nextRows(d.rows)
 	d.status.finished(p)
 	if p.answer == nil {
 		return // stopping
 	}
-	d.budget.settled(now, p.answer.TargetsToday)
-	if p.answer.Lost > 0 || p.released() {
-		d.due = true
+	d.budget.settled(p.settled, p.answer.TargetsToday)
+	d.due = d.due || p.answer.Lost > 0 || p.released()
+	// Runs that changed while they were under way could not be claimed.
+	if next := p.answer.Next; !next.IsZero() {
+		d.lookAt(next)
 		if !d.owner && !d.drain {
 			d.Tell()
 		}
 	}
-	// Runs that changed while they were under way could not be claimed.
-	if next := p.answer.Next; !next.IsZero() && (d.next.IsZero() || next.Before(d.next)) {
-		d.next = next
+}
+
+// lookAt has the dispatcher claim at a time at the latest.
+func (d *Dispatcher) lookAt(t time.Time) {
+	if d.next.IsZero() || t.Before(d.next) {
+		d.next = t
 	}
 }
 

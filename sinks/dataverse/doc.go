@@ -33,10 +33,12 @@
 // A Dispatcher takes runs that are due from the outbox, newest version only, and sends them by UpsertMultiple. All requests
 // pass one gate, which keeps the service protection limits, obeys Retry-After for everybody at once, and follows the
 // parallelism that the organization recommends. A request that is too much is halved, one that is refused is taken apart
-// until the row at fault is alone; that row is parked. Through an outage the rows under way are held and the store is left
-// alone. A request whose answer was lost is repeated, and its rows are sent once more when it can not take place any more;
-// so are those that a former owner had under way. A process that was stopped meanwhile learns from the store that its claims
-// are lost, and makes the rows due again: whoever wrote last, the newest version is written after it.
+// until the row at fault is alone; that row is parked. The table's definition is read again when rows are refused or do
+// not fit, and when it is ten minutes old and something is to be sent. Through an outage the rows under way are held and
+// the store is left alone. A request whose answer was lost is repeated, and its rows are sent once more when it can not
+// take place any more; so are those that a former owner had under way. A process that was stopped meanwhile learns from
+// the store that its claims are lost, and makes the rows due again: whoever wrote last, the newest version is written after
+// it. An owner takes over twice, at once and when claims that were on their way to the store have arrived.
 //
 // What is left: a process that is stopped for longer than a request may linger, wakes, has an old request taken, and is
 // killed before it can say so, leaves older rows. The next version of these runs mends them, and so does reconcile.

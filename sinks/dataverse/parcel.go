@@ -3,6 +3,8 @@ package dataverse
 import (
 	"context"
 	"errors"
+	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -23,8 +25,10 @@ const (
 	slowRequest = 10 * time.Second
 	// requestTime is how long a request may take before it counts as lost.
 	requestTime = time.Minute
-	// tableTime is how old the table's definition must be to be read again when rows are refused.
-	tableTime = time.Minute
+	// tableTime is how old the table's definition must be to be read again when rows are refused or do not fit, and
+	// longestTable when there is no such reason.
+	tableTime    = time.Minute
+	longestTable = 10 * time.Minute
 	// parkedRetry is how long a refused row rests before a newer version of it is tried.
 	parkedRetry = 10 * time.Minute
 )
@@ -34,6 +38,7 @@ type parcel struct {
 	d      *Dispatcher
 	owner  uuid.UUID
 	copies []sinks.Copy
+	table  *readTable // of which the rows were made
 
 	outcomes []sinks.Outcome
 	targets  int64 // rows that were sent, each time they were
@@ -43,6 +48,7 @@ type parcel struct {
 	unparked int64          // runs that it takes, and did not before
 	rows     int            // what one request should carry after what was seen, 0: nothing was seen
 	answer   *sinks.Settled // nil: not settled, so the next owner takes the claims over
+	settled  time.Time      // when answer was asked for
 }
 
 // item is one row of a parcel.
@@ -55,11 +61,17 @@ type item struct {
 // deliver sends the rows and settles them. Requests end with work; what waits for a better time is given back when the
 // tenure ends.
 func (p *parcel) deliver(work, tenure context.Context) {
+	if p.d.table.Load().older(longestTable) {
+		_ = p.d.read(work, tenure) // or else the one of before holds
+	}
+	p.table = p.d.table.Load()
 	var fresh, suspect []item
 	for i := range p.copies {
 		c := &p.copies[i]
-		row, err := p.d.table.Load().Row(&c.Metrics, c.RowID)
+		row, err := p.row(work, tenure, c)
 		switch {
+		case err != nil && tenure.Err() != nil:
+			p.settle(item{copy: c}, sinks.Released, "")
 		case err != nil:
 			p.settle(item{copy: c}, sinks.Parked, err.Error())
 		case c.Parked != "":
@@ -75,6 +87,17 @@ func (p *parcel) deliver(work, tenure context.Context) {
 	p.report(work)
 }
 
+// row is the record as a row, or why it is none by a definition that was read lately.
+func (p *parcel) row(work, tenure context.Context, c *sinks.Copy) (Row, error) {
+	for {
+		table := p.d.table.Load()
+		row, err := table.Row(&c.Metrics, c.RowID)
+		if err == nil || !table.older(tableTime) || p.d.read(work, tenure) != nil && tenure.Err() != nil {
+			return row, err
+		}
+	}
+}
+
 // send sends items until each has its verdict: together, in halves where they do not pass as a whole, again and again
 // while Dataverse is away.
 func (p *parcel) send(work, tenure context.Context, items []item) {
@@ -86,11 +109,14 @@ func (p *parcel) send(work, tenure context.Context, items []item) {
 		}
 		err = p.request(work, ticket, items)
 		switch {
+		case aboutTable(err) && p.d.table.Load().older(tableTime) && p.d.read(work, tenure) != nil:
+			continue // no parking of rows mends that
+		case aboutTable(err) && !reflect.DeepEqual(p.table.Table, p.d.table.Load().Table):
+			p.all(items, sinks.Released, "") // to be made anew
+			return
 		case err == nil:
 			p.all(items, sinks.Delivered, "")
 			return
-		case errors.Is(err, sinks.ErrRefused) && !errors.Is(err, ErrTooLarge) && p.tableChanged(work, tenure):
-			continue
 		case len(items) > 1 && (errors.Is(err, sinks.ErrRefused) || errors.Is(err, ErrTooLarge) || TimedOut(err)):
 			half := len(items) / 2
 			p.send(work, tenure, items[:half])
@@ -137,13 +163,11 @@ func sent(err error) bool {
 	return err == nil || Ambiguous(err) || errors.As(err, &answered) && answered.Status != 0 && !NoToken(err)
 }
 
-// tableChanged looks whether the refusal of a row is the table's fault, which no parking of rows mends. If it is, the gate
-// closes for a while.
-func (p *parcel) tableChanged(work, tenure context.Context) bool {
-	if time.Since(p.d.table.Load().at) < tableTime {
-		return false
-	}
-	return errors.Is(p.d.read(work, tenure), sinks.ErrBlocked)
+// aboutTable tells whether the table may have changed: it refuses rows, or is not found.
+func aboutTable(err error) bool {
+	var answered *Error
+	return errors.Is(err, sinks.ErrRefused) && !errors.Is(err, ErrTooLarge) ||
+		errors.As(err, &answered) && answered.Status == http.StatusNotFound
 }
 
 func (p *parcel) all(items []item, v sinks.Verdict, reason string) {
@@ -174,21 +198,20 @@ func (p *parcel) settle(it item, v sinks.Verdict, reason string) {
 // report tells the store, as long as it takes; a stopping dispatcher tries once more. A crash before it leaves claims that
 // the next owner takes over: the rows are sent again, with the same content or newer.
 func (p *parcel) report(work context.Context) {
+	var failed error
 	for failures := 0; ; failures++ {
 		stopping := work.Err() != nil
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(work), storeTime)
-		if stopping {
-			cancel()
-			ctx, cancel = context.WithTimeout(context.WithoutCancel(work), stopTime)
-		}
 		now := time.Now()
-		answer, err := p.d.Outbox.Settle(ctx, sinks.Settlement{Owner: p.owner, Now: now, Outcomes: p.outcomes,
+		answer, err := p.ask(work, sinks.Settlement{Owner: p.owner, Now: now, Outcomes: p.outcomes,
 			RetryParked: now.Add(parkedRetry), Targets: p.targets})
-		cancel()
 		if err == nil {
-			p.answer = &answer
+			p.answer, p.settled = &answer, now
+			if failed != nil {
+				p.d.status.recovered(failed)
+			}
 			return
 		}
+		failed = err
 		p.d.status.set(StateDegraded, err)
 		if stopping {
 			p.d.Log.Warn("what was sent is not noted and will be sent again", "rows", len(p.outcomes), "error", err)
@@ -199,6 +222,14 @@ func (p *parcel) report(work context.Context) {
 		case <-time.After(jitter(min(firstBackoff<<min(failures, 16), longestBackoff))):
 		}
 	}
+}
+
+// ask settles once. The end of work leaves it a moment.
+func (p *parcel) ask(work context.Context, s sinks.Settlement) (sinks.Settled, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), storeTime)
+	defer cancel()
+	defer context.AfterFunc(work, func() { time.AfterFunc(stopTime, cancel) })()
+	return p.d.Outbox.Settle(ctx, s)
 }
 
 // released tells whether something of it was given back.

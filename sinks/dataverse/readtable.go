@@ -2,8 +2,11 @@ package dataverse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // readTable is the table's definition as it was at a time.
@@ -11,6 +14,9 @@ type readTable struct {
 	*Table
 	at time.Time
 }
+
+// older tells whether the definition was read longer ago than that.
+func (t *readTable) older(than time.Duration) bool { return time.Since(t.at) >= than }
 
 // read reads the table's definition, through the gate. It is ErrBlocked if rows cannot be written to it.
 func (d *Dispatcher) read(work, tenure context.Context) error {
@@ -23,6 +29,8 @@ func (d *Dispatcher) read(work, tenure context.Context) error {
 	table, err := d.Client.Table(ctx, d.Table)
 	if err == nil {
 		err = table.Usable()
+	} else if errors.Is(err, sinks.ErrRefused) { // no other row mends that
+		err = blocked{errors.New(err.Error())}
 	}
 	d.gate.leave(ticket, 0, err)
 	d.status.answered(0, err)

@@ -57,9 +57,11 @@ func parkedRow(c *sinks.Copy, reason string) ParkedRow {
 
 // status is the shared, guarded form of Status.
 type status struct {
-	log *slog.Logger
-	mu  sync.Mutex
-	s   Status
+	log   *slog.Logger
+	mu    sync.Mutex
+	s     Status
+	off   bool // another replica dispatches: how the last requests of this one end changes no state
+	spent bool // the budget is
 }
 
 // Status tells what the dispatcher is doing. It asks nobody.
@@ -77,8 +79,33 @@ func (s *status) set(state State, why error) {
 	s.change(state, why)
 }
 
+// own says whether the dispatcher is to work.
+func (s *status) own(own bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !own {
+		s.change(StateStandby, nil)
+	}
+	s.off = !own
+}
+
+// recovered ends what an error of the store began.
+func (s *status) recovered(from error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.s.State == StateDegraded && s.s.Reason == from.Error() {
+		s.change(StateActive, nil)
+	}
+}
+
 // change logs each new state once. The caller holds the lock.
 func (s *status) change(state State, why error) {
+	if s.off {
+		return
+	}
+	if state == StateActive && s.spent {
+		state, why = StateBudget, errBudget
+	}
 	changed := s.s.State != state
 	s.s.State, s.s.Reason = state, ""
 	if why != nil {
@@ -109,10 +136,11 @@ func (s *status) adopted(standing sinks.Standing, parked []sinks.Copy) {
 	}
 }
 
-// spent says whether the budget is used up but for closing records.
-func (s *status) spent(spent bool) {
+// budget says whether the budget is used up but for closing records.
+func (s *status) budget(spent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.spent = spent
 	switch {
 	case spent:
 		s.change(StateBudget, errBudget)
@@ -152,7 +180,7 @@ func (s *status) answered(rows int, err error) {
 func (s *status) finished(p *parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s.Parked += p.parked - p.unparked
+	s.s.Parked = max(0, s.s.Parked+p.parked-p.unparked) // others may have parked what this one unparks
 	s.s.ParkedRows = slices.DeleteFunc(s.s.ParkedRows, func(row ParkedRow) bool {
 		return slices.Contains(p.judged, row.Key)
 	})

@@ -1,0 +1,73 @@
+package dataverse
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+func TestStatusIsActiveAgainWhenASettlementHasSucceeded(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		p := w.start(func(_ context.Context, m sinktest.Method, n int) sinktest.Fault {
+			if m == sinktest.Settle && n == 1 {
+				return sinktest.NotStored
+			}
+			return sinktest.None
+		})
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		if s := p.Status(); s.State != StateActive {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestStatusOfAStandbyIsNotThatOfItsLastRequest, which is lost after another has taken over.
+func TestStatusOfAStandbyIsNotThatOfItsLastRequest(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		p := w.start(nil)
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		time.Sleep(time.Second)
+		w.organization.Inject(emulator.Fault{Kind: "slow", Path: "UpsertMultiple", Times: 1, Delay: 2 * requestTime})
+		w.commit(execution("a", 1))
+		synctest.Wait()
+		p.Own(false)
+		time.Sleep(3 * requestTime)
+		if s := p.Status(); s.State != StateStandby {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestParkedRunsAreNeverLessThanNone: another owner has parked what this one sees taken.
+func TestParkedRunsAreNeverLessThanNone(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		first, second := w.start(nil), w.start(nil)
+		first.Own(true)
+		second.Own(true)
+		time.Sleep(2 * testLinger)
+		rich := execution("rich", 0)
+		rich.Cost = events.USD(100_000 * events.NanosPerUSD)
+		w.commitSilently(rich)
+		first.Wake()
+		w.settled()
+		if n := first.Status().Parked; n != 1 {
+			t.Errorf("%d parked", n)
+		}
+		w.commitSilently(events.Event{Key: runKey("rich"), ID: "void", Type: events.ExecutionsVoided,
+			OccurredAt: time.Now().UTC(), Voids: []string{"0"}}, closing("rich"))
+		second.Wake()
+		w.settled()
+		if n := second.Status().Parked; n != 0 {
+			t.Errorf("%d parked", n)
+		}
+	})
+}
