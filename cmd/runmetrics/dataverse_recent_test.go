@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -87,5 +89,19 @@ func TestDataverseCommandsNameWhatIsMissingOfTheirSettings(t *testing.T) {
 	for _, args := range [][]string{{"dataverse"}, {"dataverse", "recent", "--limit", "0"},
 		{"dataverse", "recent", "--limit", "501"}, {"dataverse", "recent", "--output", "xml"}, {"dataverse", "test", "now"}, {"doctor", "--output", "html"}} {
 		call(t, nil, "", args...).want(t, exitUsage)
+	}
+}
+
+func TestAnInterruptedLookIsNotTakenForAFaultOfTheSettings(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	environ := testOrganization(t, testEmulator(t, false))
+	if code := run(ctx, []string{"dataverse", "recent"}, environ, strings.NewReader(""), &stdout, &stderr); code != exitFailure {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(stderr.String(), "interrupted") || strings.Contains(stderr.String(), "DATAVERSE_") {
+		t.Errorf("says %q", stderr.String())
 	}
 }
