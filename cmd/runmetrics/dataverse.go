@@ -44,7 +44,7 @@ func openExisting(ctx context.Context, cfg *Config, log *slog.Logger) (sinks.Sto
 // readTable reads the table's definition, and says what to do where nobody answers.
 func readTable(ctx context.Context, client *dataverse.Client, name string) (*dataverse.Table, error) {
 	table, err := client.Table(ctx, name)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return nil, errors.New("interrupted before anything was looked at")
 	}
 	if _, throttled := dataverse.Throttled(err); errors.Is(err, sinks.ErrUnavailable) && !throttled {
