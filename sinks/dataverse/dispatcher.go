@@ -19,6 +19,9 @@ const (
 	defaultLinger = 4 * time.Minute
 	// storeTime is how long a call of the store may take.
 	storeTime = 15 * time.Second
+	// lateClaims is how long a claim may still take place in the store whose process is dead, or has given it up. It is short,
+	// because the look after it is the one that an idle dispatcher takes, and databases sleep after minutes.
+	lateClaims = 2 * storeTime
 	// stopTime is what requests under way may take when the dispatcher stops, and once more what settling them may.
 	stopTime = 2 * time.Second
 )
@@ -44,7 +47,8 @@ type DispatcherConfig struct {
 }
 
 // Dispatcher brings the table of an organisation up to date with the store. Any number of them may work on one outbox:
-// they share it run by run. None asks the store or Dataverse anything while nothing is due.
+// they share it run by run. None asks the store or Dataverse anything while nothing is due, but for one look at the store
+// half a minute after it was asked to work.
 type Dispatcher struct {
 	DispatcherConfig
 	gate    *gate
@@ -151,7 +155,7 @@ func (d *Dispatcher) heed(ctx context.Context) {
 		d.Tell() // perhaps nobody else knows
 	}
 	d.owner, d.adopt = *own, *own
-	d.again = time.Now().Add(d.Linger)
+	d.again = time.Now().Add(lateClaims)
 	d.status.own(d.owner)
 	switch {
 	case !d.owner:
@@ -248,7 +252,7 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 		ClosingOnly: closingOnly, Limit: limit})
 	if err != nil {
 		// What it may have claimed, or may still: its owner does not live.
-		d.adopt, d.again = true, now.Add(d.Linger)
+		d.adopt, d.again = true, now.Add(lateClaims)
 		return d.storeFailed(err)
 	}
 	d.failures, d.next = 0, claimed.Next
