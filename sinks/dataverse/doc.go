@@ -33,7 +33,8 @@
 // A Dispatcher takes runs that are due from the outbox, newest version only, and sends them by UpsertMultiple. All requests
 // pass one gate, which keeps the service protection limits, obeys Retry-After for everybody at once, and follows the
 // parallelism that the organization recommends. A request that is too much is halved, one that is refused is taken apart
-// until the row at fault is alone; that row is parked. The table's definition is read again when rows are refused or do
+// until the row at fault is alone; that row is parked. So is one with which requests fail or take too long while others
+// pass; it is tried again after ten minutes. The table's definition is read again when rows are refused or do
 // not fit, and when it is ten minutes old and something is to be sent. Through an outage the rows under way are held and
 // the store is left alone. A request whose answer was lost is repeated, and its rows are sent once more when it can not
 // take place any more; so are those that a former owner had under way. A process that was stopped meanwhile learns from

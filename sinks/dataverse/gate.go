@@ -41,6 +41,7 @@ type gate struct {
 
 	changed  chan struct{} // closed and replaced when a request has ended
 	running  int
+	passed   int64   // requests on which the organisation did its work
 	limit    float64 // requests at once: one more after each round of successes, half as many when throttled
 	ceiling  float64
 	closed   time.Time // until then nothing passes
@@ -61,22 +62,27 @@ func newGate() *gate {
 // errFull says that as much is under way as the organisation takes.
 var errFull = errors.New("as many requests are under way as may be")
 
-// wait is how long no request may go, or errFull while that depends on those under way, of which there are at least n.
+// wait is how long no request may go, or errFull while n senders are enough. Two are never too many: one may have a row
+// that does not pass.
 func (g *gate) wait(now time.Time, n int) (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waitLocked(now, n)
-}
-
-func (g *gate) waitLocked(now time.Time, n int) (time.Duration, error) {
-	wait := max(g.closed.Sub(now), g.requests.wait(now, 1), g.execution.wait(now, g.typical))
-	if wait > 0 {
-		return wait, nil
-	}
-	if max(g.running, n) >= int(g.limit) {
+	wait := g.waitLocked(now)
+	if wait <= 0 && n >= max(2, int(g.limit)) {
 		return 0, errFull
 	}
-	return 0, nil
+	return wait, nil
+}
+
+func (g *gate) waitLocked(now time.Time) time.Duration {
+	return max(g.closed.Sub(now), g.requests.wait(now, 1), g.execution.wait(now, g.typical))
+}
+
+// passes is how many requests the organisation did its work on.
+func (g *gate) passes() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.passed
 }
 
 // enter returns when a request may go, or the context's error. Every request that went is followed by leave.
@@ -84,8 +90,8 @@ func (g *gate) enter(ctx context.Context) (ticket, error) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
 		now, changed := time.Now(), g.changed
-		wait, full := g.waitLocked(now, 0)
-		if wait <= 0 && full == nil {
+		wait, full := g.waitLocked(now), g.running >= int(g.limit)
+		if wait <= 0 && !full {
 			p := ticket{began: now, taken: g.typical}
 			g.running++
 			g.requests.take(now, 1)
@@ -95,7 +101,7 @@ func (g *gate) enter(ctx context.Context) (ticket, error) {
 		}
 		g.mu.Unlock()
 		var timer <-chan time.Time
-		if full == nil {
+		if wait > 0 {
 			timer = time.After(wait)
 		}
 		select {
@@ -132,6 +138,7 @@ func (g *gate) leave(p ticket, hint int, err error) {
 		g.pause(now, pause+rand.N(pause/10+time.Millisecond))
 	case answers(err):
 		g.failures = 0
+		g.passed++
 		g.limit += 1 / g.limit
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, sinks.ErrBlocked):

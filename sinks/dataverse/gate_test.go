@@ -179,8 +179,20 @@ func TestGateProbesAfterFailures(t *testing.T) {
 				}
 			}
 			probe := enter(t, g)
-			if _, full := g.wait(time.Now(), 0); full == nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			second := make(chan error)
+			go func() {
+				_, err := g.enter(ctx)
+				second <- err
+			}()
+			synctest.Wait()
+			cancel()
+			if <-second == nil {
 				t.Error("two requests try whether Dataverse is back")
+			}
+			_, one := g.wait(time.Now(), 1)
+			if _, two := g.wait(time.Now(), 2); one != nil || two == nil {
+				t.Errorf("one sender: %v, two: %v", one, two)
 			}
 			g.leave(probe, 0, nil)
 			if wait, full := g.wait(time.Now(), 0); wait > 0 || full != nil {

@@ -56,6 +56,9 @@ type item struct {
 	copy  *sinks.Copy
 	row   Row
 	doubt time.Time // until when an earlier request with it may still take place
+
+	since  time.Time // when it first failed alone, though nobody refused it; zero: not yet
+	passed int64     // requests that had passed by then
 }
 
 // deliver sends the rows and settles them. Requests end with work; what waits for a better time is given back when the
@@ -65,7 +68,8 @@ func (p *parcel) deliver(work, tenure context.Context) {
 		_ = p.d.read(work, tenure) // or else the one of before holds
 	}
 	p.table = p.d.table.Load()
-	var fresh, suspect []item
+	var fresh []item
+	var suspect [][]item // alone, so that they do not spoil a request for the others again
 	for i := range p.copies {
 		c := &p.copies[i]
 		row, err := p.row(work, tenure, c)
@@ -75,15 +79,15 @@ func (p *parcel) deliver(work, tenure context.Context) {
 		case err != nil:
 			p.settle(item{copy: c}, sinks.Parked, err.Error())
 		case c.Parked != "":
-			suspect = append(suspect, item{copy: c, row: row})
+			suspect = append(suspect, []item{{copy: c, row: row}})
 		default:
 			fresh = append(fresh, item{copy: c, row: row})
 		}
 	}
-	p.send(work, tenure, fresh)
-	for i := range suspect { // alone, so that they do not spoil a request for the others again
-		p.send(work, tenure, suspect[i:i+1])
+	if len(fresh) > 0 {
+		suspect = append([][]item{fresh}, suspect...)
 	}
+	p.send(work, tenure, suspect)
 	p.report(work)
 }
 
@@ -98,34 +102,60 @@ func (p *parcel) row(work, tenure context.Context, c *sinks.Copy) (Row, error) {
 	}
 }
 
-// send sends items until each has its verdict: together, in halves where they do not pass as a whole, again and again
-// while Dataverse is away.
-func (p *parcel) send(work, tenure context.Context, items []item) {
-	for len(items) > 0 {
+// send sends each part of the queue until all rows have their verdict: together, in halves where they do not pass as a
+// whole, again and again while Dataverse is away.
+func (p *parcel) send(work, tenure context.Context, queue [][]item) {
+	for len(queue) > 0 {
+		items := queue[0]
 		ticket, err := p.d.gate.enter(tenure)
 		if err != nil {
-			p.all(items, sinks.Released, "")
+			p.all(slices.Concat(queue...), sinks.Released, "")
 			return
 		}
 		err = p.request(work, ticket, items)
+		verdict, reason := sinks.Delivered, ""
 		switch {
 		case aboutTable(err) && p.d.table.Load().older(tableTime) && p.d.read(work, tenure) != nil:
 			continue // no parking of rows mends that
 		case aboutTable(err) && !reflect.DeepEqual(p.table.Table, p.d.table.Load().Table):
-			p.all(items, sinks.Released, "") // to be made anew
-			return
+			verdict = sinks.Released // to be made anew
 		case err == nil:
-			p.all(items, sinks.Delivered, "")
-			return
-		case len(items) > 1 && (errors.Is(err, sinks.ErrRefused) || errors.Is(err, ErrTooLarge) || TimedOut(err)):
+		case len(items) > 1 && aboutRows(err):
 			half := len(items) / 2
-			p.send(work, tenure, items[:half])
-			items = items[half:]
-		case errors.Is(err, sinks.ErrRefused), errors.Is(err, ErrTooLarge):
-			p.all(items, sinks.Parked, err.Error())
-			return
+			queue = slices.Insert(queue[1:], 0, items[:half], items[half:])
+			continue
+		case errors.Is(err, sinks.ErrRefused):
+			verdict, reason = sinks.Parked, err.Error()
+		case aboutRows(err) && p.atFault(&items[0]):
+			items[0].doubt = time.Now().Add(parkedRetry) // to be tried again without a newer version
+			verdict, reason = sinks.Parked, err.Error()
+			p.d.status.recovered(err)
+		case aboutRows(err):
+			queue = append(queue[1:], items) // the others first
+			continue
+		default:
+			continue
 		}
+		p.all(items, verdict, reason)
+		queue = queue[1:]
 	}
+}
+
+// aboutRows tells whether fewer rows may pass, or others.
+func aboutRows(err error) bool {
+	var answered *Error
+	return errors.Is(err, sinks.ErrRefused) || TimedOut(err) ||
+		errors.As(err, &answered) && answered.Status == http.StatusInternalServerError
+}
+
+// atFault tells whether it is the row, and not Dataverse, because of which it fails alone: others pass meanwhile, or it was
+// so before. One that fails for long has to make room for others, which tell.
+func (p *parcel) atFault(it *item) bool {
+	passed := p.d.gate.passes()
+	if it.since.IsZero() {
+		it.since, it.passed = time.Now(), passed
+	}
+	return it.copy.Parked != "" || passed > it.passed || time.Since(it.since) > parkedRetry
 }
 
 // request sends the items once.

@@ -89,7 +89,7 @@ func (s *status) own(own bool) {
 	s.off = !own
 }
 
-// recovered ends what an error of the store began.
+// recovered ends what an error began: the store answers again, or only a row is at fault.
 func (s *status) recovered(from error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
