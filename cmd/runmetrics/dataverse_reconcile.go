@@ -122,7 +122,24 @@ func (r *reconciling) run(ctx context.Context, _ []string) (err error) {
 	bar := startProgress(r.app.stderr, r.log, progressOf{doing: "comparing", unit: "rows and runs", count: r.done.Load})
 	err = r.reconcile(ctx)
 	bar.Stop()
+	if r.repair || r.adopt {
+		r.tell()
+	}
 	return r.finish(ctx, err)
+}
+
+// tell says to the service that runs may be due: those that were marked and not sent, or changed meanwhile. Where there is
+// no service, nobody misses it.
+func (r *reconciling) tell() {
+	conn, err := connectNATS(r.cfg, connection{URL: r.cfg.natsURL(), Role: "reconcile"}, r.log)
+	if err != nil {
+		r.log.Debug("nobody is told that runs are due", "error", err)
+		return
+	}
+	defer conn.Close()
+	if err := errors.Join(conn.Publish(dueSubject(r.cfg.Deployment), nil), conn.FlushTimeout(flushTime)); err != nil {
+		r.log.Debug("nobody is told that runs are due", "error", err)
+	}
 }
 
 // open opens the store and reads the table's definition.
