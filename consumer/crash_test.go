@@ -41,12 +41,14 @@ func TestRandomFaults(t *testing.T) {
 	t.Logf("seed %d", seed)
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 1))
-	crashAt(t, func(_ context.Context, _ sinktest.Method, n int) sinktest.Fault {
+	faults := 10 // the pauses after more would add up to the time that the test waits
+	crashAt(t, func(context.Context, sinktest.Method, int) sinktest.Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		if n > 60 || random.IntN(3) > 0 {
+		if faults == 0 || random.IntN(3) > 0 {
 			return sinktest.None
 		}
+		faults--
 		return sinktest.Fault(1 + random.IntN(3))
 	})
 }
