@@ -57,7 +57,9 @@ type Reader struct {
 
 	// owned by Run's goroutine
 	identity sinks.Identity // zero until the store was first reached
-	flips    []time.Time    // when the stream was found to be another one
+	found    time.Time      // when the stream was created that was last found to be another one
+	flips    []time.Time    // when such streams were found
+	missed   uint64         // the last sequence of this timeline that is known to have left the stream unread
 	suspects suspects
 }
 
@@ -166,23 +168,24 @@ func (r *Reader) identify(ctx context.Context) error {
 
 // noteFit says what was found of the stream. Streams that keep turning into one another are two brokers.
 func (r *Reader) noteFit(how fit, p sinks.Position, info *jetstream.StreamInfo) error {
-	if how == fits || how == unread {
-		if ahead := info.State.FirstSeq; how == fits && ahead > p.Sequence+1 {
-			r.log.Warn("messages left the stream before they were read", "stream", r.stream,
-				"position", p.Sequence, "first", ahead, "messages", ahead-p.Sequence-1)
-		}
+	if how == fits {
+		r.noteGone(p.Sequence, info.State.FirstSeq)
+		return nil
+	}
+	r.missed = 0
+	if how == unread {
+		r.missed = max(info.State.FirstSeq, 1) - 1 // whatever was there before belonged to nobody
 		return nil
 	}
 	note := fmt.Sprintf("stream %s: %s; reading it from its first message, committed runs are kept", r.stream, how)
 	r.status.update(func(s *Status) { s.Note = note })
 	r.log.Warn("the stream does not fit the stored position", "stream", r.stream, "found", how.String(),
 		"position", p.Sequence, "last", info.State.LastSeq, "created", info.Created, "stored_created", p.Created)
-	if how != recreated {
-		return nil
+	if how == recreated && !info.Created.Equal(r.found) {
+		r.found = info.Created // until its first message is committed, every session finds it once more
+		r.flips = append(r.flips, r.now())
 	}
-	now := r.now()
-	r.flips = append(r.flips, now)
-	for len(r.flips) > 0 && now.Sub(r.flips[0]) > flipTime {
+	for len(r.flips) > 0 && r.now().Sub(r.flips[0]) > flipTime {
 		r.flips = r.flips[1:]
 	}
 	if len(r.flips) > maxFlips {
@@ -190,6 +193,21 @@ func (r *Reader) noteFit(how fit, p sinks.Position, info *jetstream.StreamInfo) 
 			sinks.ErrBlocked, r.stream, len(r.flips))
 	}
 	return nil
+}
+
+// noteGone says that what lies between the last accepted sequence and the next one has left the stream: it expired, or
+// somebody purged it. Each gap is said once; the numbers of a gap follow with the commit that steps over it.
+func (r *Reader) noteGone(last, next uint64) {
+	if next <= last+1 || next <= r.missed+1 {
+		return
+	}
+	from := max(last, r.missed) + 1
+	r.missed = next - 1
+	r.log.Error("messages left the stream before they were read", "stream", r.stream, "from", from, "through", r.missed,
+		"messages", r.missed-from+1)
+	note := fmt.Sprintf("stream %s: %d messages left it before they were read, sequences %d to %d", r.stream,
+		r.missed-from+1, from, r.missed)
+	r.status.update(func(s *Status) { s.Note = note })
 }
 
 // suspects is where a value lies that the store refuses for its content.

@@ -26,7 +26,7 @@ type Status struct {
 	Stream       string
 	State        State
 	Reason       string         // why it is degraded or blocked, else empty
-	Note         string         // what was found of the stream at the last start, if it was not what was expected
+	Note         string         // what was last found of the stream that was not as expected: recreated, tail lost, messages gone
 	Position     sinks.Position // of a standby, a hint that may be half a minute old
 	LastSequence uint64         // of the stream, when it was last asked
 	// OutageHours is how long the store could stay away from then on before events are lost or refused; nil where
@@ -39,6 +39,7 @@ type Status struct {
 	DeadLetters int64
 	Discarded   int64 // delivered again, out of turn, or folded into a batch that another session repeats
 	InFlight    int64
+	Gone        int64 // sequences that had left the stream when their turn came: never read, and stepped over by a commit
 }
 
 // status is the shared, guarded form of Status.
@@ -119,6 +120,7 @@ func (s *status) committed(before, after sinks.Position) {
 		s.Duplicates += done[1]
 		s.DeadLetters += done[2]
 		s.InFlight -= done[0] + done[1] + done[2]
+		s.Gone += after.Gone - before.Gone
 		s.Position, s.LastSequence = after, max(s.LastSequence, after.Sequence)
 	})
 }

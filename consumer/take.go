@@ -31,7 +31,10 @@ func (s *session) take(ctx, commits context.Context) error {
 			s.reader.status.discard(1)
 			continue
 		}
-		s.open.gone += int64(gone)
+		if gone > 0 {
+			s.reader.noteGone(it.sequence-gone-1, it.sequence)
+			s.open.gone += int64(gone)
+		}
 		s.reader.judge(it)
 		s.open.fold(it, s.cache)
 	}
@@ -108,6 +111,7 @@ func (s *session) look(ctx context.Context) error {
 	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
 		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
 	}
+	s.reader.noteGone(s.gate.last, info.State.FirstSeq)
 	if info.State.LastSeq > s.gate.last {
 		return s.startOver(ctx, lookTime/2)
 	}
