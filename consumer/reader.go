@@ -57,8 +57,8 @@ type Reader struct {
 
 	// owned by Run's goroutine
 	identity sinks.Identity // zero until the store was first reached
-	found    time.Time      // when the stream was created that was last found to be another one
-	flips    []time.Time    // when such streams were found
+	flipped  int64          // the stored epoch whose stream was last found to be another one
+	flips    []time.Time    // when that was
 	missed   uint64         // the last sequence of this timeline that is known to have left the stream unread
 	suspects suspects
 }
@@ -181,8 +181,8 @@ func (r *Reader) noteFit(how fit, p sinks.Position, info *jetstream.StreamInfo) 
 	r.status.update(func(s *Status) { s.Note = note })
 	r.log.Warn("the stream does not fit the stored position", "stream", r.stream, "found", how.String(),
 		"position", p.Sequence, "last", info.State.LastSeq, "created", info.Created, "stored_created", p.Created)
-	if how == recreated && !info.Created.Equal(r.found) {
-		r.found = info.Created // until its first message is committed, every session finds it once more
+	if how == recreated && p.Epoch != r.flipped {
+		r.flipped = p.Epoch // until a message of the new stream is committed, every session finds the same once more
 		r.flips = append(r.flips, r.now())
 	}
 	for len(r.flips) > 0 && r.now().Sub(r.flips[0]) > flipTime {
