@@ -31,6 +31,7 @@ var importRules = []importRule{
 	{"aggregate", []string{"events"}, map[string]string{
 		"github.com/google/uuid": "runs are known by their keys",
 	}},
+	{"aggregate/aggregatetest", []string{"aggregate", "events"}, nil},
 	{"sinks", []string{"aggregate", "events"}, map[string]string{
 		"github.com/go-json-experiment/json": "stored events are JSON arrays",
 		"github.com/google/uuid":             "runs are known by their keys",
@@ -61,6 +62,7 @@ var importRules = []importRule{
 		"github.com/nats-io/nats.go": "it reads JetStream",
 		"github.com/google/uuid":     "runs are known by their keys",
 	}},
+	{"consumer/simulation", []string{"consumer", "sinks", "aggregate", "events"}, nil}, // tests alone
 	{"query", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
@@ -95,6 +97,9 @@ var testModules = map[string]string{
 	"golang.org/x/tools":                 "scenarios are txtar files",
 }
 
+// testPackages are of this module and may be used by the tests of any package.
+var testPackages = []string{module + "/sinks/sinktest", module + "/aggregate/aggregatetest"}
+
 // listedPackage is what go list says of a package.
 type listedPackage struct {
 	ImportPath   string
@@ -128,7 +133,7 @@ func TestImportsPointDown(t *testing.T) {
 		allowed := maps.Clone(testModules)
 		maps.Copy(allowed, rule.modules)
 		for _, imported := range slices.Concat(p.TestImports, p.XTestImports) {
-			if imported == p.ImportPath || imported == module+"/sinks/sinktest" || storeForTests(name, imported) {
+			if imported == p.ImportPath || slices.Contains(testPackages, imported) || storeForTests(name, imported) {
 				continue
 			}
 			if problem := rule.judge(imported, allowed); problem != "" {
@@ -143,7 +148,7 @@ func storeForTests(name, imported string) bool {
 	if imported == module+"/sinks/dataverse/emulator" {
 		return name == "sinks/dataverse"
 	}
-	return (name == "consumer" || name == "query" || name == "sinks/dataverse") &&
+	return (strings.HasPrefix(name, "consumer") || name == "query" || name == "sinks/dataverse") &&
 		(imported == module+"/sinks/sqlite" || imported == module+"/sinks/postgres")
 }
 
