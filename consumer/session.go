@@ -48,6 +48,7 @@ type session struct {
 	pin      string // of the messages taken last
 	rival    string // a pin that was seen and is not known to be ours
 
+	silent   chan struct{} // holds one token after the broker missed its heartbeat
 	inbox    *inbox
 	cache    *cache
 	open     *batch           // being folded
@@ -88,7 +89,7 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	s.gate = gate{last: s.position.Sequence, progress: r.now()}
 	r.status.stream(info)
-	r.status.update(func(st *Status) { st.Position = s.position })
+	r.status.begin(s.position)
 	if s.consumer, err = EnsureConsumer(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
 		return err
 	}
@@ -185,11 +186,15 @@ func (s *session) run(ctx context.Context) error {
 			return errConsumeEnded
 		case result := <-s.done:
 			err = s.settle(commits, result)
+		case refusal := <-s.reader.refusals:
+			return refusal
 		case <-s.inbox.ready:
 			err = s.take(ctx, commits)
 		case <-s.gathered:
 			s.open.ripe = true
 		case <-look.C:
+			err = s.look(ctx)
+		case <-s.silent:
 			err = s.look(ctx)
 		case <-watch.C:
 			err = s.watchPin(ctx)
@@ -213,8 +218,14 @@ func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
 		jetstream.PullHeartbeat(expiry / 2),
 		// Called on the subscription: it may only signal.
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrPinIDMismatch) {
+			switch {
+			case errors.Is(err, jetstream.ErrPinIDMismatch):
 				s.reader.standsBy(0)
+			case errors.Is(err, jetstream.ErrNoHeartbeat):
+				select {
+				case s.silent <- struct{}{}:
+				default:
+				}
 			}
 		}),
 	}

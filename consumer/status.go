@@ -20,15 +20,20 @@ const (
 	Blocked  State = "blocked"  // it cannot go on before a person acts
 )
 
-// Status is a snapshot of a reader. Counts are of this process: Read = Applied + Duplicates + DeadLetters + Discarded +
-// InFlight, except while a batch is handed over.
+// Status is a snapshot of a reader. Counts are of this process, and in every snapshot
+//
+//	Read = Applied + Duplicates + DeadLetters + Discarded + InFlight
+//	Position.Sequence = Position.Applied + Position.Duplicates + Position.DeadLetters + Position.Gone
 type Status struct {
-	Stream       string
-	State        State
-	Reason       string         // why it is degraded or blocked, else empty
-	Note         string         // what was last found of the stream that was not as expected: recreated, tail lost, messages gone
-	Position     sinks.Position // of a standby, a hint that may be half a minute old
-	LastSequence uint64         // of the stream, when it was last asked
+	Stream   string
+	State    State
+	Reason   string         // why it is degraded or blocked, else empty
+	Note     string         // what was last found of the stream that was not as expected: recreated, tail lost, messages gone
+	Position sinks.Position // what the store last said or took; of a standby, when it last began to stand by
+	// Reached is the last sequence that is known to be committed. For a standby it is what the broker knows of the reader
+	// that reads, which may be half a minute old; else it is the position's.
+	Reached      uint64
+	LastSequence uint64 // of the stream, when it was last asked
 	// OutageHours is how long the store could stay away from then on before events are lost or refused; nil where
 	// nothing bounds it.
 	OutageHours *float64
@@ -72,8 +77,13 @@ func (s *status) fail(state State, err error) {
 func (s *status) standby(position uint64) {
 	s.update(func(s *Status) {
 		s.State, s.Reason = Standby, ""
-		s.Position.Sequence = max(s.Position.Sequence, position)
+		s.Reached = max(s.Reached, position)
 	})
+}
+
+// begin takes note of where a session goes on.
+func (s *status) begin(p sinks.Position) {
+	s.update(func(s *Status) { s.Position, s.Reached = p, p.Sequence })
 }
 
 // stream takes note of what the broker says of the stream.
@@ -121,6 +131,6 @@ func (s *status) committed(before, after sinks.Position) {
 		s.DeadLetters += done[2]
 		s.InFlight -= done[0] + done[1] + done[2]
 		s.Gone += after.Gone - before.Gone
-		s.Position, s.LastSequence = after, max(s.LastSequence, after.Sequence)
+		s.Position, s.Reached, s.LastSequence = after, after.Sequence, max(s.LastSequence, after.Sequence)
 	})
 }

@@ -56,6 +56,7 @@ type StreamState struct {
 	Epoch        int64    `json:"epoch" doc:"How many timelines of the stream were read, 0 before the first commit."`
 	Position     uint64   `json:"position" doc:"The last sequence that is committed."`
 	LastSequence uint64   `json:"lastSequence" doc:"The last sequence that the stream is known to hold."`
+	Gone         int64    `json:"gone" doc:"How many messages had left the stream before they were read, in this epoch."`
 	OutageHours  *float64 `json:"outageHours" doc:"How many hours the database could stay away before events are lost or refused; null where nothing bounds it."`
 	Reasons      []string `json:"reasons" nullable:"false"`
 }

@@ -76,7 +76,7 @@ func (s *service) publish(ctx context.Context, e *events.Event) (query.Receipt, 
 // when the service stops: 202 is as true, and the drain has ten seconds.
 func (s *service) committed(running, wait context.Context, r query.Receipt) error {
 	for _, reader := range s.readers {
-		if status := reader.Status(); status.Stream == r.Stream && status.Position.Sequence >= r.Sequence {
+		if status := reader.Status(); status.Stream == r.Stream && status.Reached >= r.Sequence {
 			return nil
 		}
 	}
@@ -98,7 +98,7 @@ func (s *service) state(ctx context.Context) query.State {
 	for _, reader := range s.readers {
 		status := reader.Status()
 		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,
-			Position: status.Position.Sequence, LastSequence: status.LastSequence, OutageHours: status.OutageHours}
+			Position: status.Reached, LastSequence: status.LastSequence, Gone: status.Position.Gone, OutageHours: status.OutageHours}
 		for _, reason := range []string{status.Reason, status.Note} {
 			if reason != "" {
 				of.Reasons = append(of.Reasons, reason)
