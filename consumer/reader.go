@@ -54,6 +54,7 @@ type Reader struct {
 	now        func() time.Time
 	tellOwner  func(bool)
 	status     *status
+	refusals   chan *Refusal // holds the first one of the session under way
 
 	// owned by Run's goroutine
 	identity sinks.Identity // zero until the store was first reached
@@ -72,7 +73,7 @@ func New(c Config) (*Reader, error) {
 		return nil, errors.New("consumer: Stream and Deployment are required")
 	}
 	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
-		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own}
+		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1)}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -92,14 +93,29 @@ func New(c Config) (*Reader, error) {
 // Status tells what the reader is doing. It asks nobody.
 func (r *Reader) Status() Status { return r.status.snapshot() }
 
+// Refused is for the error handler of the connection, which alone learns that a right is missing: the reader is blocked
+// then, and says which one. It tells whether the right is one that this reader needs. It does not block.
+func (r *Reader) Refused(err error) bool {
+	refusal, ok := RefusalOf(err)
+	if !ok || !refusal.ofStream(r.stream) {
+		return false
+	}
+	select {
+	case r.refusals <- refusal:
+	default: // one is enough
+	}
+	return true
+}
+
 // Run reads until ctx ends; then it commits what it has folded, gives the pin back and returns nil. Whatever is away, it
 // waits for; the one error it returns otherwise is ErrForeignDatabase, because going on would harm another deployment.
 func (r *Reader) Run(ctx context.Context) error {
 	wait := firstRetry
 	for {
 		began := r.now()
-		s := &session{reader: r, inbox: newInbox(), cache: newCache(), open: newBatch(), done: make(chan committed, 1)}
-		err := s.run(ctx)
+		s := &session{reader: r, silent: make(chan struct{}, 1), inbox: newInbox(), cache: newCache(), open: newBatch(),
+			done: make(chan committed, 1)}
+		err := r.explain(s.run(ctx))
 		r.status.abandon()
 		switch {
 		case err == nil || ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -122,6 +138,22 @@ func (r *Reader) Run(ctx context.Context) error {
 		}
 		wait = min(2*wait, longestRetry)
 	}
+}
+
+// explain finds the refusal behind a time limit that ended a session.
+func (r *Reader) explain(err error) error {
+	var refusal *Refusal
+	select {
+	case refusal = <-r.refusals:
+	default:
+	}
+	if refusal == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if errors.Is(err, errNoConsumer) {
+		return fmt.Errorf("%w; `runmetrics setup` makes it, as a user who may: %w", errNoConsumer, refusal)
+	}
+	return refusal
 }
 
 // report shows why a session ended and says how long to wait before the next.
