@@ -20,17 +20,24 @@ const (
 	minServerMinor = 14
 )
 
+// A connection over which nothing comes back is given up after two or three pings: within 15 seconds.
+const (
+	pingTime = 5 * time.Second
+	maxPings = 2
+)
+
 // connection says how to reach NATS.
 type connection struct {
 	URL        Secret
 	Role       string // shown to the operators of NATS
 	Embedded   *broker
 	Persistent bool // keep trying where nobody answers, instead of an error
-	Refused    func(error)
+	TooOld     func(error)
+	Refusals   *refusals // nil where nobody asks for them
 }
 
 // connectNATS connects with the user and the certificates of cfg. Unless Persistent, it answers within seconds, and a
-// server that is too old is an error; a Persistent one that finds such a server, now or later, calls Refused.
+// server that is too old is an error; a Persistent one that finds such a server, now or later, calls TooOld.
 // Credentials go to an outside server only.
 func connectNATS(cfg *Config, c connection, log *slog.Logger) (*nats.Conn, error) {
 	options := append(steadyOptions(cfg, c, log), nats.RetryOnFailedConnect(c.Persistent))
@@ -68,8 +75,8 @@ func steadyOptions(cfg *Config, c connection, log *slog.Logger) []nats.Option {
 	}
 	connected := func(conn *nats.Conn) {
 		log.Log(context.Background(), level, "connected to NATS", "server", conn.ConnectedAddr(), "version", conn.ConnectedServerVersion())
-		if err := checkServer(conn); err != nil && c.Refused != nil {
-			c.Refused(err)
+		if err := checkServer(conn); err != nil && c.TooOld != nil {
+			c.TooOld(err)
 		}
 	}
 	return []nats.Option{
@@ -77,17 +84,20 @@ func steadyOptions(cfg *Config, c connection, log *slog.Logger) []nats.Option {
 		nats.CustomInboxPrefix("_INBOX_" + cfg.Deployment),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(time.Second),
-		nats.PingInterval(20 * time.Second),
+		nats.PingInterval(pingTime),
+		nats.MaxPingsOutstanding(maxPings),
 		nats.IgnoreAuthErrorAbort(), // a revoked user may be given back its rights
 		nats.ConnectHandler(connected),
 		nats.ReconnectHandler(connected),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.Refusals.forget()
 			if err != nil {
 				log.Warn("lost connection to NATS", "error", err)
 			}
 		}),
 		// A refused right shows only here; the call that needed it runs into its time limit.
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		nats.ErrorHandler(func(conn *nats.Conn, sub *nats.Subscription, err error) {
+			c.Refusals.note(conn, err)
 			if sub != nil {
 				log.Error("NATS reports an error", "subject", sub.Subject, "error", err)
 				return

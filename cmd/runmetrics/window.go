@@ -95,6 +95,10 @@ func (s *service) state(ctx context.Context) query.State {
 		state.State = query.StateDegraded
 		state.Reasons = append(state.Reasons, "NATS is away")
 	}
+	if reasons := s.refusals.reasons(); len(reasons) > 0 {
+		state.State = query.StateBlocked
+		state.Reasons = append(state.Reasons, reasons...)
+	}
 	for _, reader := range s.readers {
 		status := reader.Status()
 		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,

@@ -50,7 +50,8 @@ type service struct {
 	emulated *emulatedDataverse // nil unless the copy goes to an emulator in this process
 	keys     *query.Keys
 
-	refused chan error // a server that will not do, found while running
+	refused  chan error // a server that will not do, found while running
+	refusals refusals   // rights that NATS does not give us
 }
 
 // openService opens everything. After an error nothing is left open.
@@ -96,7 +97,7 @@ func (s *service) listen(ctx context.Context) error {
 }
 
 func (s *service) openNATS(every SyncEvery) error {
-	c := connection{URL: s.cfg.NATSURL, Role: "service", Persistent: true, Refused: func(err error) {
+	c := connection{URL: s.cfg.NATSURL, Role: "service", Persistent: true, Refusals: &s.refusals, TooOld: func(err error) {
 		select {
 		case s.refused <- err:
 		default: // one is enough
@@ -167,6 +168,7 @@ func (s *service) openReaders(context.Context) error {
 		}
 		s.readers = append(s.readers, r)
 	}
+	s.refusals.tell(s.readers)
 	return nil
 }
 
