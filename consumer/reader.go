@@ -62,6 +62,7 @@ type Reader struct {
 	flips    []time.Time    // when that was
 	missed   uint64         // the last sequence of this timeline that is known to have left the stream unread
 	suspects suspects
+	untold   untold
 }
 
 // New makes a reader; Run starts it.
@@ -110,6 +111,7 @@ func (r *Reader) Refused(err error) bool {
 // Run reads until ctx ends; then it commits what it has folded, gives the pin back and returns nil. Whatever is away, it
 // waits for; the one error it returns otherwise is ErrForeignDatabase, because going on would harm another deployment.
 func (r *Reader) Run(ctx context.Context) error {
+	defer r.tellDeadLetters(0)
 	wait := firstRetry
 	for {
 		began := r.now()
@@ -280,5 +282,7 @@ func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
 	if b.Next.Sequence >= r.suspects.through {
 		r.suspects = suspects{}
 	}
+	r.untold.add(b.DeadLetters)
+	r.tellDeadLetters(tellTime)
 	r.status.committed(before, b.Next)
 }

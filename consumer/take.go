@@ -112,6 +112,7 @@ func (s *session) look(ctx context.Context) error {
 		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
 	}
 	s.reader.noteGone(s.gate.last, info.State.FirstSeq)
+	s.reader.tellDeadLetters(tellTime)
 	if info.State.LastSeq > s.gate.last {
 		return s.startOver(ctx, lookTime/2)
 	}
