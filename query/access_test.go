@@ -96,6 +96,9 @@ func TestKeysOpenWhatTheirScopeAllows(t *testing.T) {
 		{"GET", "/healthz", "", 200},
 		{"GET", "/openapi.json", "", 200},
 		{"GET", "/readyz", "", 200},
+		{"GET", "/metrics", "", 401},
+		{"GET", "/metrics", write, 403},
+		{"GET", "/metrics", read, 200},
 	} {
 		for _, header := range []string{"Authorization", "X-API-Key"} {
 			value := c.token

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/events"
@@ -28,6 +29,8 @@ type Config struct {
 	Committed func(ctx context.Context, r Receipt) error
 	// State is what /readyz shows. It is called by each such request, so it must not ask the database.
 	State func() State
+	// Metrics answers /metrics, which is not there where this is nil. It must not ask the database either.
+	Metrics http.Handler
 
 	// Keys are asked for by everything under /api. With nil the window is open to whoever reaches the listener.
 	Keys *Keys

@@ -27,6 +27,7 @@ func New(c Config) (http.Handler, error) {
 	s.routeList(api)
 	s.routeRun(api)
 	s.routeHealth(api)
+	s.routeMetrics(api)
 	s.routeSpec(api)
 	var err error
 	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {

@@ -53,7 +53,11 @@ func newWorld(t *testing.T, change func(*query.Config)) *world {
 		state: query.State{State: query.StateActive}}
 	c := query.Config{
 		Reader: store, Publish: w.publish, Committed: w.committed,
-		State:    func() query.State { w.mu.Lock(); defer w.mu.Unlock(); return w.state },
+		State: func() query.State { w.mu.Lock(); defer w.mu.Unlock(); return w.state },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			_, _ = w.Write([]byte("messages_total 7\n"))
+		}),
 		Loopback: true, Now: w.clock, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Version: "1.2.3",
 	}
 	if change != nil {

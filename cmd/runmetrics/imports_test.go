@@ -69,17 +69,20 @@ var importRules = []importRule{
 	}},
 	{"cmd/runmetrics", []string{"query", "consumer", "sinks", "sinks/postgres", "sinks/sqlite", "sinks/dataverse",
 		"sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{
-		"github.com/caarlos0/env/v11":       "the environment as a struct",
-		"github.com/joho/godotenv":          "--env-file",
-		"github.com/spf13/cobra":            "subcommands, their help and completion",
-		"github.com/nats-io/nats.go":        "it wires connections",
-		"github.com/nats-io/nats-server/v2": "the embedded broker",
-		"github.com/nats-io/nkeys":          "NATS_NKEY is a seed",
-		"github.com/schollz/progressbar/v3": "progress of publish on a terminal",
-		"github.com/rivo/uniseg":            "how wide a terminal shows text",
-		"golang.org/x/term":                 "is stderr a terminal",
-		"golang.org/x/sync":                 "one group for all that runs",
-		"github.com/google/uuid":            "ids of sample and generated events",
+		"github.com/caarlos0/env/v11":          "the environment as a struct",
+		"github.com/joho/godotenv":             "--env-file",
+		"github.com/spf13/cobra":               "subcommands, their help and completion",
+		"github.com/nats-io/nats.go":           "it wires connections",
+		"github.com/nats-io/nats-server/v2":    "the embedded broker",
+		"github.com/nats-io/nkeys":             "NATS_NKEY is a seed",
+		"github.com/schollz/progressbar/v3":    "progress of publish on a terminal",
+		"github.com/rivo/uniseg":               "how wide a terminal shows text",
+		"golang.org/x/term":                    "is stderr a terminal",
+		"golang.org/x/sync":                    "one group for all that runs",
+		"github.com/google/uuid":               "ids of sample and generated events",
+		"go.opentelemetry.io/otel":             "metrics, with an exporter for each who reads them",
+		"github.com/prometheus/client_golang":  "metrics of Go and of the process; the handler of /metrics",
+		"github.com/prometheus/otlptranslator": "which names Prometheus gets",
 	}},
 }
 
@@ -95,6 +98,8 @@ var testModules = map[string]string{
 	"github.com/google/uuid":             "tests make keys",
 	"golang.org/x/sync":                  "groups of goroutines with one error",
 	"golang.org/x/tools":                 "scenarios are txtar files",
+	"github.com/prometheus/client_model": "what was read of /metrics",
+	"github.com/prometheus/common":       "tests read /metrics",
 }
 
 // testPackages are of this module and may be used by the tests of any package.

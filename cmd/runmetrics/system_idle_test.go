@@ -14,8 +14,8 @@ import (
 // more seconds in RUNMETRICS_IDLE_SECONDS: Neon suspends after 300.
 const idleTime = 75 * time.Second
 
-// testIdle lets a service idle and counts what it says to Postgres and to Dataverse: nothing, however often its health is
-// asked for.
+// testIdle lets a service idle and counts what it says to Postgres and to Dataverse: nothing, however often its health and
+// its metrics are asked for.
 func testIdle(t *testing.T, s *system) {
 	idle := idleTime
 	if said := os.Getenv("RUNMETRICS_IDLE_SECONDS"); said != "" {
@@ -54,6 +54,7 @@ func testIdle(t *testing.T, s *system) {
 			if r := p.ready(t); r.State != "active" {
 				t.Errorf("/readyz says %+v", r)
 			}
+			wantConserved(t, p)
 			if a := p.get(t, "/healthz"); a.status != http.StatusOK {
 				t.Errorf("/healthz says %d: %s", a.status, a.body)
 			}
@@ -69,6 +70,6 @@ func testIdle(t *testing.T, s *system) {
 	w.publish(t, l, after, 0).want(t, exitOK, patience)
 	p.reaches(t, uint64(l.Len(after)), patience)
 	p.wantOracle(t, l, after)
-	t.Logf("%d statements before, none in %s with %d looks at /readyz and /healthz, then %d for the next event and a listing",
+	t.Logf("%d statements before, none in %s with %d looks at /readyz, /healthz and /metrics, then %d for the next event and a listing",
 		active, idle, polls, w.postgres.Statements("runmetrics")-active)
 }

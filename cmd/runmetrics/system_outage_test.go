@@ -32,6 +32,7 @@ func testOutage(t *testing.T, s *system) {
 	defer tick.Stop()
 	for away := true; away; {
 		worst = max(worst, p.wantDegraded(t))
+		wantConserved(t, p)
 		asked++
 		select {
 		case <-back:

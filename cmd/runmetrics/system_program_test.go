@@ -215,10 +215,17 @@ func (p *program) position(t *testing.T) uint64 {
 	return 0
 }
 
-// reaches waits until the service has committed the sequence.
+// reaches waits until the service has committed the sequence. On the way, and then, everything must be accounted for.
 func (p *program) reaches(t *testing.T, sequence uint64, limit time.Duration) {
 	t.Helper()
-	until(t, limit, "committed through "+strconv.FormatUint(sequence, 10), func() bool { return p.position(t) >= sequence })
+	polls := 0
+	until(t, limit, "committed through "+strconv.FormatUint(sequence, 10), func() bool {
+		if polls++; polls%20 == 0 {
+			wantConserved(t, p)
+		}
+		return p.position(t) >= sequence
+	})
+	wantConserved(t, p)
 }
 
 // list returns all records of a campaign, page by page.

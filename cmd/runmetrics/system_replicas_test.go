@@ -62,6 +62,7 @@ func (p *program) takesOver(t *testing.T, limit time.Duration) time.Duration {
 	began := time.Now()
 	stood := p.position(t) // a replica that does not read does not follow
 	until(t, limit, "the other replica commits", func() bool {
+		wantConserved(t, p)
 		r := p.ready(t)
 		return r.State == "active" && r.Streams[0].Position > stood
 	})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
 )
@@ -51,17 +52,37 @@ func (s *serving) check(cfg *Config, f *faults) {
 
 // window makes the HTTP API. Its funcs end with the context.
 func (s *service) window(ctx context.Context) (http.Handler, error) {
+	measured, err := s.metrics()
+	if err != nil {
+		return nil, err
+	}
 	return query.New(query.Config{
 		Reader:      s.store,
 		Publish:     s.publish,
 		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
 		State:       func() query.State { return s.state(ctx) },
+		Metrics:     measured,
 		Keys:        s.keys,
 		Loopback:    query.IsLoopback(s.cfg.HTTPAddr),
 		IdleTimeout: s.cfg.RunIdleTimeout,
 		Log:         s.log,
 		Version:     version(),
 	})
+}
+
+// metrics makes the handler of /metrics.
+func (s *service) metrics() (http.Handler, error) {
+	streams := func() []consumer.Status {
+		list := make([]consumer.Status, len(s.readers))
+		for i, reader := range s.readers {
+			list[i] = reader.Status()
+		}
+		return list
+	}
+	if s.copier == nil {
+		return newMetrics(streams, nil)
+	}
+	return newMetrics(streams, s.copier.dispatcher.Status)
 }
 
 func (s *service) publish(ctx context.Context, e *events.Event) (query.Receipt, error) {
