@@ -26,6 +26,9 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 }
 
 func (s *Store) commitBatch(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
+	if err := s.file.inPlace(); err != nil {
+		return err
+	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err

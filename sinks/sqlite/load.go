@@ -25,6 +25,9 @@ func (s *Store) Position(ctx context.Context, stream string) (sinks.Position, er
 
 func (s *Store) position(ctx context.Context, stream string) (sinks.Position, error) {
 	p := sinks.Position{Stream: stream}
+	if err := s.file.inPlace(); err != nil {
+		return p, err
+	}
 	var (
 		created     string
 		sequence    int64

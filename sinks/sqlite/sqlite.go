@@ -39,6 +39,7 @@ const readers = 4
 type Store struct {
 	writer *sql.DB // one connection: SQLite has one writer, and a queue here is fairer than its busy handler
 	reader *sql.DB
+	file   file
 
 	commit statements
 
@@ -85,13 +86,14 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 	if err := s.commit.prepare(ctx, s.writer); err != nil {
 		return nil, classify(err)
 	}
-	if s.reader, err = sql.Open("sqlite", dsn(s.identity.Database, readerOptions)); err != nil {
-		return nil, classify(err)
-	}
+	s.file.path = s.identity.Database
+	s.reader = sql.OpenDB(&connector{s.writer.Driver(), dsn(s.identity.Database, readerOptions), &s.file})
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	err = s.reader.QueryRowContext(ctx, "SELECT id FROM ledger").Scan(&s.identity.Ledger)
-	return s, classify(err)
+	if err = s.reader.QueryRowContext(ctx, "SELECT id FROM ledger").Scan(&s.identity.Ledger); err != nil {
+		return nil, classify(err)
+	}
+	return s, classify(s.file.remember())
 }
 
 // location names the machine and the file. Links among its directories are followed, so that two such paths to one file are
@@ -135,6 +137,7 @@ func (s *Store) Identity(context.Context) (sinks.Identity, error) { return s.ide
 
 // Close closes the database. Calls after it fail with ErrUnavailable.
 func (s *Store) Close() error {
+	_ = s.file.inPlace() // before a log that belongs to no file any more is left for the next start
 	var errs []error
 	for _, db := range []*sql.DB{s.reader, s.writer} { // the last to close moves the log into the file
 		if db != nil {
