@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"; the driver "sqlite" comes with the store
+	driver "modernc.org/sqlite"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -29,6 +31,7 @@ type database struct {
 	dialect sinktest.Dialect
 	saved   []string // the places of the backups
 	name    string   // of the Postgres database, or the path of the file
+	admin   *sql.DB  // another database of the Postgres server
 }
 
 // kinds are the stores that keep the promise, each with how a database of it is made.
@@ -45,7 +48,9 @@ func newSQLite(t *testing.T) *database {
 	path := t.TempDir() + "/runmetrics.db"
 	store := openSQLiteAt(t, path)
 	file := url.URL{Scheme: "file", Path: path, RawQuery: "_pragma=busy_timeout(10000)&_txlock=immediate"}
-	return &database{Store: store, plain: openPlain(t, "sqlite", file.String()), dialect: sinktest.SQLite, name: path}
+	plain := openPlain(t, "sqlite", file.String())
+	plain.SetMaxIdleConns(0) // one that is kept would not notice another file in the place
+	return &database{Store: store, plain: plain, dialect: sinktest.SQLite, name: path}
 }
 
 func newPostgres(t *testing.T, server *sinktest.PostgresServer) *database {
@@ -63,7 +68,8 @@ func newPostgres(t *testing.T, server *sinktest.PostgresServer) *database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &database{Store: store, plain: openPlain(t, "pgx", dsn), dialect: sinktest.Postgres, name: id.Database}
+	return &database{Store: store, plain: openPlain(t, "pgx", dsn), dialect: sinktest.Postgres, name: id.Database,
+		admin: openPlain(t, "pgx", server.DSN("postgres"))}
 }
 
 func openPlain(t *testing.T, driver, source string) *sql.DB {
@@ -112,6 +118,65 @@ func (d *database) restore(t *testing.T, backup string) {
 			fmt.Sprintf("INSERT INTO main.%s SELECT * FROM backup.%[1]s", table))
 	}
 	d.exec(t, append(statements, "COMMIT", "DETACH backup")...)
+}
+
+// saveWhole makes a copy of the whole Postgres database, from which it keeps everybody away meanwhile.
+func (d *database) saveWhole(t *testing.T) (backup string) {
+	t.Helper()
+	backup = d.name + "_backup"
+	d.endSessions(t)
+	d.administer(t, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", backup, d.name),
+		fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS true", d.name))
+	return backup
+}
+
+// restoreWhole drops the Postgres database and puts the copy in its place.
+func (d *database) restoreWhole(t *testing.T, backup string) {
+	t.Helper()
+	d.endSessions(t)
+	d.administer(t, "DROP DATABASE "+d.name, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", backup, d.name))
+}
+
+// endSessions ends all connections to the database and lets no new ones in.
+func (d *database) endSessions(t *testing.T) {
+	t.Helper()
+	d.administer(t, fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS false", d.name),
+		fmt.Sprintf("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '%s'", d.name))
+}
+
+func (d *database) administer(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if _, err := d.admin.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// restorePages overwrites the SQLite database page by page with the backup, as the command .restore of its shell does.
+func (d *database) restorePages(t *testing.T, backup string) {
+	t.Helper()
+	conn, err := d.plain.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	err = conn.Raw(func(c any) error {
+		pages, err := c.(interface {
+			NewRestore(source string) (*driver.Backup, error)
+		}).NewRestore(backup)
+		if err != nil {
+			return err
+		}
+		more, err := pages.Step(-1)
+		if err == nil && more {
+			err = errors.New("pages are left")
+		}
+		return errors.Join(err, pages.Finish())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // exec runs statements on one connection.

@@ -2,7 +2,10 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +13,6 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
-	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -111,7 +113,19 @@ func (w *restoreWorld) goesOn(t *testing.T) (begun, over chan struct{}) {
 
 func TestARestoredStoreEndsAsIfNothingHadHappened(t *testing.T) {
 	t.Parallel()
-	for kind, open := range kinds(t) {
+	stores := kinds(t)
+	for name, test := range map[string]func(t *testing.T, w *restoreWorld){
+		"SQLite/PageByPage":        restorePages,
+		"SQLite/FileReplaced":      restoreFile,
+		"Postgres/DatabaseRenamed": restoreDatabase,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kind, _, _ := strings.Cut(name, "/")
+			test(t, newRestoreWorld(t, stores[kind]))
+		})
+	}
+	for kind, open := range stores {
 		for _, stopped := range []bool{true, false} {
 			for _, quiet := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s/stopped=%t/quiet=%t", kind, stopped, quiet), func(t *testing.T) {
@@ -257,6 +271,61 @@ func restoreUnderCommit(t *testing.T, w *restoreWorld) {
 	w.wantAsUndisturbed(t)
 }
 
+// restorePages uses what SQLite itself offers for a database in use.
+func restorePages(t *testing.T, w *restoreWorld) {
+	w.startReader(t, w.live)
+	w.commit(t, 300)
+	backup := w.live.save(t)
+	w.commit(t, 300)
+	begun, over := w.goesOn(t)
+	<-begun
+	w.live.restorePages(t, backup)
+	<-over
+	w.wantAsUndisturbed(t)
+}
+
+// restoreFile moves a backup over a file in use. The reader says so and goes on after a restart.
+func restoreFile(t *testing.T, w *restoreWorld) {
+	r := w.startReader(t, w.live)
+	w.commit(t, 300)
+	backup := w.live.save(t)
+	w.commit(t, 300)
+	if err := os.Rename(backup, w.live.name); err != nil {
+		t.Fatal(err)
+	}
+	w.send(t, 100)
+	if s := waitFor(t, r, consumer.Blocked); !strings.Contains(s.Reason, w.live.name) {
+		t.Errorf("reason %q", s.Reason)
+	}
+	if err := errors.Join(r.stop(), w.live.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.live.Store = openSQLiteAt(t, w.live.name)
+	w.startReader(t, w.live)
+	w.wantAsUndisturbed(t)
+}
+
+// restoreDatabase drops the database under a running reader and renames a copy into its place.
+func restoreDatabase(t *testing.T, w *restoreWorld) {
+	if testing.Short() {
+		t.Skip("-short leaves out the 15 s after which a reader asks again for a database that does not exist")
+	}
+	r := w.startReader(t, w.live)
+	w.commit(t, 300)
+	backup := w.live.saveWhole(t)
+	w.commit(t, 300)
+	begun, over := w.goesOn(t)
+	<-begun
+	w.live.restoreWhole(t, backup)
+	back := time.Now()
+	<-over
+	w.wantAsUndisturbed(t)
+	t.Logf("caught up %s after the database was back", time.Since(back).Round(time.Millisecond))
+	if s := r.Status(); s.State != consumer.Active {
+		t.Errorf("status %+v", s)
+	}
+}
+
 // restoreBetweenEpochs goes back to when the stream had been made anew and nothing of the new one was read.
 func restoreBetweenEpochs(t *testing.T, w *restoreWorld) {
 	r := w.startReader(t, w.live)
@@ -308,5 +377,3 @@ func restoreBeforeRecreation(t *testing.T, w *restoreWorld) {
 		t.Errorf("status %+v", s)
 	}
 }
-
-var _ sinks.Store = (*database)(nil)
