@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +27,11 @@ type committed struct {
 	// reloaded holds the runs of a version conflict as the store has them; absent ones are not in the store.
 	reloaded map[uuid.UUID]sinks.StoredRun
 }
+
+// commitError is why a commit failed, in the store's words.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
 
 // startCommit seals the open batch and commits it beside the fold of the next, unless one is under way.
 func (s *session) startCommit(ctx context.Context) {
@@ -56,7 +60,7 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 		case errors.As(result.err, &conflict):
 			var err error
 			if result.reloaded, err = s.reader.ledger.Load(ctx, conflict.Runs); err != nil {
-				result.err = fmt.Errorf("load runs: %w", err)
+				result.err = err
 			}
 		}
 		s.done <- result
@@ -91,7 +95,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 		s.reader.refused(s.inFlight)
 	}
 	s.inFlight = nil
-	return fmt.Errorf("commit: %w", result.err)
+	return &commitError{result.err}
 }
 
 // refold puts the runs as the store has them under both batches.

@@ -175,9 +175,9 @@ func (r *Reader) report(err error, wait time.Duration) time.Duration {
 	return jittered
 }
 
-// reads shows that this reader is the one that reads.
-func (r *Reader) reads() {
-	r.status.set(Active)
+// reads shows that this reader is the one that reads, and whether anything waits to be read.
+func (r *Reader) reads(pending bool) {
+	r.status.reads(pending)
 	r.tellOwner(true)
 }
 

@@ -66,7 +66,7 @@ func (s *session) begin(ctx context.Context) error {
 		return err
 	}
 	if s.stored, err = r.ledger.Position(ctx, r.stream); err != nil {
-		return fmt.Errorf("read position: %w", err)
+		return err
 	}
 	switch s.stream, err = r.js.Stream(ctx, r.stream); {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -124,11 +124,17 @@ func (s *session) align(ctx context.Context) error {
 		s.reader.standsBy(0)
 		return nil // the holder aligns it; on a pin of our own the gate will
 	}
-	s.reader.reads()
+	s.reader.reads(s.pending())
 	if info.Delivered.Stream == s.position.Sequence {
 		return nil
 	}
 	return s.reset(ctx)
+}
+
+// pending tells whether the stream held something to read when the session began.
+func (s *session) pending() bool {
+	state := s.stream.CachedInfo().State
+	return state.Msgs > 0 && state.LastSeq > s.position.Sequence
 }
 
 // reset makes the broker deliver what follows the last accepted message.

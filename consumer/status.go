@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,6 +52,9 @@ type Status struct {
 type status struct {
 	mu sync.Mutex
 	s  Status
+	// unproven: what failed last was a commit, at a store that may well be one that can be read: full or read-only, or
+	// short of a right.
+	unproven bool
 }
 
 func (s *status) snapshot() Status {
@@ -65,12 +69,24 @@ func (s *status) update(f func(*Status)) {
 	f(&s.s)
 }
 
-func (s *status) set(state State) {
-	s.update(func(s *Status) { s.State, s.Reason = state, "" })
+// reads shows that this reader is the one that reads. Where something waits to be committed, what the last commit failed
+// of stays shown until one succeeds.
+func (s *status) reads(pending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pending && s.unproven && s.s.failing() {
+		return
+	}
+	s.s.State, s.s.Reason = Active, ""
 }
 
+func (s *Status) failing() bool { return s.State == Degraded || s.State == Blocked }
+
 func (s *status) fail(state State, err error) {
-	s.update(func(s *Status) { s.State, s.Reason = state, err.Error() })
+	var commit *commitError
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.State, s.s.Reason, s.unproven = state, err.Error(), errors.As(err, &commit)
 }
 
 // standby shows where the reader is that holds the pin, as far as the broker knows.
@@ -131,6 +147,9 @@ func (s *status) committed(before, after sinks.Position) {
 		s.DeadLetters += done[2]
 		s.InFlight -= done[0] + done[1] + done[2]
 		s.Gone += after.Gone - before.Gone
+		if s.failing() {
+			s.State, s.Reason = Active, ""
+		}
 		s.Position, s.Reached, s.LastSequence = after, after.Sequence, max(s.LastSequence, after.Sequence)
 	})
 }

@@ -66,12 +66,12 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 	}
 	p, err := s.reader.ledger.Position(ctx, s.reader.stream)
 	if err != nil {
-		return fmt.Errorf("read position: %w", err)
+		return err
 	}
 	if p.Epoch != s.stored.Epoch || p.Sequence != s.stored.Sequence {
 		return sinks.ErrPositionMoved
 	}
-	s.reader.reads()
+	s.reader.reads(true)
 	return nil
 }
 

@@ -1,0 +1,66 @@
+package consumer_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+func TestAStoreThatOnlyReadsKeepsTheReaderDegraded(t *testing.T) {
+	const failing = 4
+	var reader atomic.Pointer[running]
+	states := make(chan consumer.State, failing+1) // at each attempt to commit
+	b := startBroker(t)
+	store := sinktest.NewFaulty(openSQLite(t), func(_ context.Context, m sinktest.Method, n int) sinktest.Fault {
+		if m != sinktest.Commit || n > failing+1 {
+			return sinktest.None
+		}
+		states <- reader.Load().Status().State
+		if n > failing {
+			return sinktest.None
+		}
+		return sinktest.NotStored
+	})
+	reader.Store(b.startReader(t, store))
+	waitFor(t, reader.Load(), consumer.Active)
+	list := history(10)
+	waitCommitted(t, b, store, b.publish(t, messagesOf(list)...))
+	if s := <-states; s != consumer.Active {
+		t.Errorf("%s before the first failure", s)
+	}
+	for n := range failing {
+		if s := <-states; s != consumer.Degraded {
+			t.Errorf("%s after %d failures", s, n+1)
+		}
+	}
+	waitFor(t, reader.Load(), consumer.Active)
+	expect(t, store, list)
+}
+
+func TestAFailureWhoseCommitTookPlaceEndsWithoutAnother(t *testing.T) {
+	seen := make(chan struct{})
+	b := startBroker(t)
+	store := sinktest.NewFaulty(openSQLite(t), func(ctx context.Context, m sinktest.Method, n int) sinktest.Fault {
+		switch {
+		case m == sinktest.Commit:
+			return sinktest.Stored
+		case m == sinktest.Position && n > 2: // the session after the one that read
+			select {
+			case <-seen:
+			case <-ctx.Done():
+			}
+		}
+		return sinktest.None
+	})
+	r := b.startReader(t, store)
+	waitFor(t, r, consumer.Active)
+	list := history(1)
+	b.publish(t, messagesOf(list)...)
+	waitFor(t, r, consumer.Degraded)
+	close(seen)
+	waitFor(t, r, consumer.Active)
+	expect(t, store, list)
+}
