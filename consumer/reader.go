@@ -142,18 +142,19 @@ func (r *Reader) Run(ctx context.Context) error {
 	}
 }
 
-// explain finds the refusal behind a time limit that ended a session.
+// explain finds what is behind a time limit that ended a session: a right that is missing, or a broker that hangs. The
+// store says by itself that it is away.
 func (r *Reader) explain(err error) error {
 	var refusal *Refusal
 	select {
 	case refusal = <-r.refusals:
 	default:
 	}
-	if refusal == nil || !errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sinks.ErrUnavailable):
 		return err
-	}
-	if errors.Is(err, errNoConsumer) {
-		return fmt.Errorf("%w; `runmetrics setup` makes it, as a user who may: %w", errNoConsumer, refusal)
+	case refusal == nil:
+		return fmt.Errorf("NATS does not answer: %w", err)
 	}
 	return refusal
 }

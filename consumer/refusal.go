@@ -37,8 +37,12 @@ func RefusalOf(err error) (*Refusal, bool) {
 // Error names the subject and what to grant.
 func (r *Refusal) Error() string {
 	do := "publish"
-	if r.Subscription {
+	switch {
+	case r.Subscription:
 		do = "subscribe"
+	case strings.HasPrefix(r.Subject, "$JS.API.CONSUMER.CREATE."):
+		return "the consumer is missing, and NATS does not let this user make it (publish to " + r.Subject +
+			"): `runmetrics setup` makes it, as a user who may"
 	}
 	return fmt.Sprintf("NATS does not let this user %s to %s; grant it %s on %s", do, r.Subject, do, r.Grant())
 }

@@ -36,9 +36,6 @@ const (
 // events away, or send this one's rows to its copies.
 var ErrForeignDatabase = errors.New("the deployment belongs to another database")
 
-// errNoConsumer: the deployment has no consumer yet, or it was deleted, and it could not be made.
-var errNoConsumer = errors.New("the deployment's consumer does not exist")
-
 // StreamConfig is how a stream of run events is kept: nothing falls out of it unseen within 30 days, and when it is full
 // the publisher gets the error. maxBytes is its size on disk.
 func StreamConfig(name string, maxBytes int64) jetstream.StreamConfig {
@@ -86,9 +83,7 @@ func EnsureConsumer(ctx context.Context, js jetstream.JetStream, stream, deploym
 	c, err := js.Consumer(ctx, stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		// Two replicas may get here at once: creating the same consumer twice is no error.
-		if c, err = js.CreateConsumer(ctx, stream, want); err != nil {
-			err = fmt.Errorf("%w: %w", errNoConsumer, err)
-		}
+		c, err = js.CreateConsumer(ctx, stream, want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of stream %s: %w", want.Durable, stream, err)
