@@ -19,8 +19,11 @@ const (
 	maxInFlight = 1024
 	// ackTimeout is after how long without an acknowledgement a message is sent again.
 	ackTimeout = 10 * time.Second
-	// maxAttempts is how often a message is sent. Its id keeps the stream from storing it twice.
+	// maxAttempts is how often a message is sent, not counting those that a lost connection ended. Its id keeps the stream
+	// from storing it twice.
 	maxAttempts = 5
+	// maxTrouble is for how long a message is sent again after it first failed.
+	maxTrouble = maxAttempts * ackTimeout
 	// firstPause is the wait before the second attempt; it doubles from there.
 	firstPause = 250 * time.Millisecond
 	// lastWords is how long acknowledgements are waited for after an interruption.
@@ -47,10 +50,16 @@ type publisher struct {
 	failed chan failure  // as roomy as slots, so that the client's goroutines never wait
 	idle   chan struct{} // signalled when a slot came free
 
-	attempts map[*nats.Msg]int // of messages that failed before
+	troubles map[*nats.Msg]trouble // of messages that failed before
 
 	mu      sync.Mutex
 	pending map[*nats.Msg]struct{} // given to the client, which has not said what became of them
+}
+
+// trouble is what a message has been through.
+type trouble struct {
+	attempts int // that failed while connected
+	since    time.Time
 }
 
 // failure is a message that was not acknowledged.
@@ -65,7 +74,7 @@ func newPublisher(conn *nats.Conn) (*publisher, error) {
 		slots:    make(chan struct{}, maxInFlight),
 		failed:   make(chan failure, maxInFlight),
 		idle:     make(chan struct{}, 1),
-		attempts: make(map[*nats.Msg]int),
+		troubles: make(map[*nats.Msg]trouble),
 		pending:  make(map[*nats.Msg]struct{}),
 	}
 	var err error
@@ -89,7 +98,7 @@ func eventMessage(e *events.Event, data []byte, messageID string) *nats.Msg {
 }
 
 // Publish sends a message, as soon as there is room for one more in flight. An error is final: of the context, or of a
-// message that was sent maxAttempts times, or that the stream refuses.
+// message that was sent maxAttempts times or has failed for maxTrouble, or that the stream refuses.
 func (p *publisher) Publish(ctx context.Context, m *nats.Msg) error {
 	for {
 		select {
@@ -158,14 +167,20 @@ func (p *publisher) settle(m *nats.Msg) bool {
 
 // again sends a failed message once more, in the slot that it still has.
 func (p *publisher) again(ctx context.Context, f failure) error {
-	p.attempts[f.message]++
-	n := p.attempts[f.message]
-	if n >= maxAttempts || !passing(f.err) {
+	t, again := p.troubles[f.message]
+	if !again {
+		t.since = f.at
+	}
+	if !errors.Is(f.err, nats.ErrDisconnected) {
+		t.attempts++
+	}
+	p.troubles[f.message] = t
+	if t.attempts >= maxAttempts || f.at.Sub(t.since) >= maxTrouble || !passing(f.err) {
 		p.release()
 		return fmt.Errorf("publish to %s: %w", f.message.Subject, explain(f.err))
 	}
 	select {
-	case <-time.After(time.Until(f.at.Add(firstPause << (n - 1)))):
+	case <-time.After(time.Until(f.at.Add(firstPause << max(0, t.attempts-1)))):
 		p.send(f.message)
 		return nil
 	case <-ctx.Done():
