@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ type connection struct {
 	URL        Secret
 	Role       string // shown to the operators of NATS
 	Embedded   *broker
-	Persistent bool // keep trying where nobody answers, instead of an error
+	Persistent bool   // keep trying where nobody answers, instead of an error
+	Inbox      string // where answers come to; default: of the deployment
 	TooOld     func(error)
 	Refusals   *refusals // nil where nobody asks for them
 }
@@ -81,7 +83,7 @@ func steadyOptions(cfg *Config, c connection, log *slog.Logger) []nats.Option {
 	}
 	return []nats.Option{
 		nats.Name("runmetrics " + c.Role + " " + cfg.Deployment),
-		nats.CustomInboxPrefix("_INBOX_" + cfg.Deployment),
+		nats.CustomInboxPrefix("_INBOX_" + cmp.Or(c.Inbox, cfg.Deployment)),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(time.Second),
 		nats.PingInterval(pingTime),

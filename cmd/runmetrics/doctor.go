@@ -67,6 +67,7 @@ type doctor struct {
 	log    *slog.Logger
 	checks []checked
 
+	refusals refusals
 	store    sinks.Store     // nil where the database cannot be read
 	database *sinks.Identity // nil where it is not known
 }

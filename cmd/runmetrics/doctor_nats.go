@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // leastOutageHours is how long a database may be away that somebody has to mend in the morning.
@@ -15,7 +18,7 @@ const leastOutageHours = 24
 
 // examineNATS looks at the server, the streams and this deployment's consumers.
 func (d *doctor) examineNATS(ctx context.Context) {
-	conn, err := connectNATS(d.cfg, connection{URL: d.cfg.natsURL(), Role: "doctor"}, d.log)
+	conn, err := connectNATS(d.cfg, connection{URL: d.cfg.natsURL(), Role: "doctor", Refusals: &d.refusals}, d.log)
 	if embeddedIsDown(d.cfg, err) {
 		d.warn("nats", "server", err.Error(),
 			"runmetrics run has the server in it, listening on NATS_LISTEN: start it, or set NATS_URL to another server")
@@ -34,8 +37,8 @@ func (d *doctor) examineNATS(ctx context.Context) {
 		return
 	}
 	for _, name := range inOrder(d.cfg.Streams) {
-		if d.examineStream(ctx, js, name) {
-			d.examineConsumer(ctx, js, name)
+		if d.examineStream(ctx, js, name) && d.examineConsumer(ctx, js, name) {
+			d.examineRights(ctx, js, name)
 		}
 	}
 }
@@ -54,7 +57,7 @@ func (d *doctor) examineStream(ctx context.Context, js jetstream.JetStream, name
 	plan, err := planStream(ctx, js, name, subjectsOf(name, d.cfg.Streams), 0, defaultStreamBytes)
 	switch {
 	case err != nil:
-		d.fail("nats", subject, err.Error(), "is JetStream enabled, and may this user use its API ($JS.API.>)?")
+		d.unanswered(subject, err, "is JetStream enabled there?")
 		return false
 	case plan.Created:
 		d.fail("nats", subject, "is missing", d.setupFix())
@@ -104,24 +107,33 @@ func (d *doctor) position(ctx context.Context, subject, name string, info *jetst
 		p.Sequence, info.State.LastSeq, p.Applied, p.Duplicates, p.DeadLetters, p.Gone))
 }
 
-// examineConsumer looks whose the deployment's consumer is, and whether somebody reads.
-func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string) {
+// unanswered notes a request to NATS that failed: for want of a right, which says what to do, or otherwise.
+func (d *doctor) unanswered(subject string, err error, otherwise string) {
+	if err = d.refusals.explain(err); errors.Is(err, sinks.ErrBlocked) {
+		otherwise = "" // the refusal names the right to grant
+	}
+	d.fail("nats", subject, err.Error(), otherwise)
+}
+
+// examineConsumer looks whose the deployment's consumer is, and whether somebody reads. It tells whether the consumer is
+// there and ours.
+func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string) bool {
 	name := consumer.ConsumerName(d.cfg.Deployment)
 	subject := "consumer " + name
 	c, err := js.Consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		d.fail("nats", subject, "is missing on stream "+stream, d.setupFix())
-		return
+		return false
 	}
 	if err != nil {
-		d.fail("nats", subject, err.Error(), "")
-		return
+		d.unanswered(subject, err, "")
+		return false
 	}
 	if d.database != nil {
 		plan, err := planConsumer(ctx, js, stream, d.cfg.Deployment, *d.database, false)
 		if err != nil {
 			d.fail("nats", subject, err.Error(), "")
-			return
+			return false
 		}
 		for _, difference := range plan.Differs {
 			d.warn("nats", subject, "is not as it must be: "+difference, d.setupFix())
@@ -129,9 +141,32 @@ func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, st
 	}
 	if info := c.CachedInfo(); info.NumWaiting > 0 || pinned(info) {
 		d.ok("nats", subject, "somebody reads stream "+stream)
-		return
+		return true
 	}
 	d.warn("nats", subject, "nobody reads stream "+stream, "start runmetrics run with DEPLOYMENT="+d.cfg.Deployment)
+	return true
+}
+
+// rightTime is how long doctor waits for the answer to a request that needs a right.
+const rightTime = 2 * time.Second
+
+// examineRights tries what run needs beside what was asked before, by requests that the server answers with an error: it
+// cannot read them.
+func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stream string) {
+	of := stream + "." + consumer.ConsumerName(d.cfg.Deployment)
+	missing := false
+	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of, "CONSUMER.UNPIN." + of} {
+		limited, cancel := context.WithTimeout(ctx, rightTime)
+		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte("?"))
+		cancel()
+		if err != nil && !errors.Is(err, nats.ErrNoResponders) {
+			d.unanswered("rights", fmt.Errorf("request %s: %w", subject, err), "")
+			missing = true
+		}
+	}
+	if !missing {
+		d.ok("nats", "rights", "this user may read stream "+stream+" as runmetrics run does")
+	}
 }
 
 // pinned tells whether a reader has the consumer to itself, though it may not be asking at this moment.

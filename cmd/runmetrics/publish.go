@@ -92,7 +92,7 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 		defer file.Close()
 		send = func(ctx context.Context) error { return p.sendLines(ctx, file) }
 	}
-	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish"}, log)
+	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish", Inbox: "publish"}, log)
 	if err != nil {
 		return err
 	}

@@ -86,12 +86,15 @@ func (r *refusals) reasons() []string {
 	return reasons
 }
 
-// explain puts the refusal in the place of the time limit that a request ran into because of it.
+// explain puts the refusal in the place of the time limit that a request ran into because of it. Each explains one error.
 func (r *refusals) explain(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.list) == 0 || !errors.Is(err, context.DeadlineExceeded) {
+	last := len(r.list) - 1
+	if last < 0 || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return r.list[len(r.list)-1].Refusal
+	refusal := r.list[last].Refusal
+	r.list = r.list[:last]
+	return refusal
 }

@@ -60,6 +60,7 @@ type settingUp struct {
 
 	database sinks.Identity
 	unknown  string // why the database's identity is not known, empty where it is
+	refusals refusals
 }
 
 var errSetup = errors.New("setup is not complete; mend what failed and run it again")
@@ -104,7 +105,7 @@ func (s *settingUp) store(ctx context.Context) {
 
 // streams prepares all streams, each with the deployment's consumer.
 func (s *settingUp) streams(ctx context.Context) {
-	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup"}, s.log)
+	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup", Refusals: &s.refusals}, s.log)
 	if embeddedIsDown(s.cfg, err) {
 		s.line("stream", strings.Join(s.cfg.Streams, " "),
 			"skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
@@ -153,7 +154,7 @@ func (s *settingUp) carryOut(ctx context.Context, kind, name string, plan change
 	if err == nil && plan.needed() && !s.dryRun {
 		err = plan.apply(ctx)
 	}
-	s.report(kind, name, plan, err)
+	s.report(kind, name, plan, s.refusals.explain(err))
 	return err == nil
 }
 
