@@ -44,6 +44,7 @@ var systemTests = []struct {
 	{name: "outage", heavy: true, run: testOutage},
 	{name: "replicas", heavy: true, run: testReplicas},
 	{name: "hang", heavy: true, run: testHang},
+	{name: "nats-faults", heavy: true, run: testNATSFaults},
 	{name: "drain", run: testDrain},
 	{name: "dataverse-secret", run: testDataverseSecret},
 	{name: "benchmark", run: testBenchmark},
