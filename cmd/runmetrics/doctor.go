@@ -25,7 +25,8 @@ Dataverse: address, token, application user, rights, table, columns and what the
 Each check is a line that begins with ok, warn or fail, and says what to do below it. It goes on where something is
 missing. Dataverse is checked where USE_DATAVERSE is true or DATAVERSE_URL is set.
 
-It changes nothing, but that opening a SQLite file brings its schema up to date. Of the rights in Dataverse it tries only
+It changes nothing, but that opening a SQLite file brings its schema up to date. Which streams get events it finds out by
+messages for runs of campaigns such as runmetrics-probe-0, which none of them stores. Of the rights in Dataverse it tries only
 reading: the others cannot be told without a row. With --write it makes a row of the campaign runmetrics-doctor as the
 service would, writes it again and deletes it; who watches the table sees it for a moment.
 

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
-	"github.com/apexsalesai/runmetrics/sinks"
+	"github.com/apexsalesai/runmetrics/events"
 )
 
 // leastOutageHours is how long a database may be away that somebody has to mend in the morning.
@@ -36,10 +37,16 @@ func (d *doctor) examineNATS(ctx context.Context) {
 		d.fail("nats", "server", err.Error(), "")
 		return
 	}
+	missing := false
 	for _, name := range inOrder(d.cfg.Streams) {
-		if d.examineStream(ctx, js, name) && d.examineConsumer(ctx, js, name) {
-			d.examineRights(ctx, js, name)
+		if !d.examineStream(ctx, js, name) {
+			missing = true
+			continue
 		}
+		d.examineConsumer(ctx, js, name)
+	}
+	if !missing {
+		d.examineSpread(ctx, conn)
 	}
 }
 
@@ -166,6 +173,37 @@ func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stre
 	}
 	if !missing {
 		d.ok("nats", "rights", "this user may read stream "+stream+" as runmetrics run does")
+	}
+}
+
+// examineSpread looks which streams get the events that agents publish.
+func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
+	const subject = "publishing"
+	share := d.cfg.Streams
+	fix := "take the mapping of subjects out of the NATS configuration, or name its streams in STREAMS"
+	if n := countPartitions(share); n > 0 {
+		share = slices.DeleteFunc(slices.Clone(share), func(name string) bool { return !partition.MatchString(name) })
+		from, to := mapping(n)
+		fix = fmt.Sprintf("the NATS configuration must have mappings { %q: %q }; see runmetrics setup --streams %d", from, to, n)
+	}
+	found, err := probe(ctx, conn, len(share))
+	if err != nil {
+		d.warn("nats", subject, "it cannot be told which streams take events: "+err.Error(),
+			"may this user publish to "+events.SubjectPrefix+".*.*? The API needs it, too")
+		return
+	}
+	others, idle := found.others(d.cfg.Streams), found.idle(share)
+	if found.none {
+		d.fail("nats", subject, "no stream takes the events of some runs: who publishes them gets an error", fix)
+	}
+	if len(others) > 0 {
+		d.warn("nats", subject, "events go to "+strings.Join(others, " ")+", not in STREAMS: does another service read them?", fix)
+	}
+	if len(idle) > 0 {
+		d.warn("nats", subject, "no events go to "+strings.Join(idle, " "), fix+"; what gets none may leave STREAMS once it is read through")
+	}
+	if !found.none && len(others) == 0 && len(idle) == 0 {
+		d.ok("nats", subject, "events go to "+strings.Join(share, " "))
 	}
 }
 

@@ -78,7 +78,12 @@ func testBroker(t *testing.T) (*broker, map[string]string) {
 // testJetStream connects to the broker.
 func testJetStream(t *testing.T, b *broker) jetstream.JetStream {
 	t.Helper()
-	conn, err := nats.Connect(b.URL())
+	return jetStreamAt(t, b.URL())
+}
+
+func jetStreamAt(t *testing.T, url string) jetstream.JetStream {
+	t.Helper()
+	conn, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}

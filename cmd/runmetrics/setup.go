@@ -1,16 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -32,27 +30,32 @@ cannot be reached is reported, the rest is done, and the exit code is 1.
 A table that is there gets the columns that it lacks, and nothing else: where a column is narrower than wanted, or of
 another type, setup says what that costs and what to do.
 
-Several streams share the events as partitions: names end in _0, _1 and so on, and the NATS server maps
-runs.*.* to runs.{{partition(n,1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}.`,
+With --streams 8 the events are shared by eight streams, RUN_EVENTS_0 to RUN_EVENTS_7, each with a reader of its own: setup
+makes them, narrows RUN_EVENTS, and prints the subject mapping by which the NATS server fills them and the STREAMS to set
+for "runmetrics run". Streams that get no more events stay in STREAMS until they are read out; setup says when that is.
+Another number later is done the same way: a run may then lie in two streams, and its numbers stay right.`,
 		Example: `  runmetrics setup --dry-run
+  NATS_URL=nats://nats:4222 DATABASE_URL=postgres://user@host/metrics runmetrics setup --streams 8
   NATS_URL=nats://nats:4222 DATABASE_URL=postgres://user@host/metrics runmetrics setup --max-bytes 50GB
   NATS_URL=nats://nats:4222 DATABASE_URL=postgres://user@newhost/metrics runmetrics setup --adopt`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error { return cmp.Or(cobra.NoArgs(cmd, args), s.checkFlags()) },
 		RunE: a.enter(s.run),
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&s.dryRun, "dry-run", false, "say what would be done and change nothing")
 	flags.BoolVar(&s.adopt, "adopt", false, "take the consumer over from another database: only after a move of the database")
-	flags.Var(&s.maxBytes, "max-bytes", "`size` of each stream, such as 50GB; default: as it is, for a new one 10GB or half the free disk")
+	flags.Var(&s.maxBytes, "max-bytes", "`size` of each stream, such as 50GB; default: as it is, for new ones together 10GB or half the free disk")
+	flags.IntVar(&s.partitions, "streams", 0, "share the events among this `number` of streams; 0: those of STREAMS")
 	return cmd
 }
 
 // settingUp is one run of the command.
 type settingUp struct {
-	app      *app
-	dryRun   bool
-	adopt    bool
-	maxBytes byteSize
+	app        *app
+	dryRun     bool
+	adopt      bool
+	maxBytes   byteSize
+	partitions int // 0: the streams are those of STREAMS
 
 	cfg    *Config
 	log    *slog.Logger
@@ -63,11 +66,25 @@ type settingUp struct {
 	refusals refusals
 }
 
+func (s *settingUp) checkFlags() error {
+	if s.partitions != 0 && (s.partitions < 2 || s.partitions > maxPartitions) {
+		return fmt.Errorf("--streams must be 2 to %d", maxPartitions)
+	}
+	return nil
+}
+
+// needServer wants a server that can be told to map subjects.
+func (s *settingUp) needServer(cfg *Config, f *faults) {
+	if s.partitions > 0 && !cfg.NATSURL.IsSet() {
+		f.add("NATS_URL", "is not set; --streams needs a server that maps subjects, which the one in runmetrics run does not")
+	}
+}
+
 var errSetup = errors.New("setup is not complete; mend what failed and run it again")
 
 func (s *settingUp) run(ctx context.Context, _ []string) error {
 	var err error
-	if s.cfg, s.log, err = s.app.open(needCopied); err != nil {
+	if s.cfg, s.log, err = s.app.open(needCopied, s.needServer); err != nil {
 		return err
 	}
 	s.store(ctx)
@@ -100,52 +117,6 @@ func (s *settingUp) store(ctx context.Context) {
 	}
 	if s.database, err = identityOf(ctx, s.cfg, s.log); err != nil {
 		s.unknown = "needs the database's identity: " + err.Error()
-	}
-}
-
-// streams prepares all streams, each with the deployment's consumer.
-func (s *settingUp) streams(ctx context.Context) {
-	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup", Refusals: &s.refusals}, s.log)
-	if embeddedIsDown(s.cfg, err) {
-		s.line("stream", strings.Join(s.cfg.Streams, " "),
-			"skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
-		return
-	}
-	if err != nil {
-		s.report("stream", strings.Join(s.cfg.Streams, " "), change{}, err)
-		return
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		s.report("stream", strings.Join(s.cfg.Streams, " "), change{}, err)
-		return
-	}
-	absent := int64(defaultStreamBytes)
-	if !s.cfg.NATSURL.IsSet() {
-		absent = defaultMaxBytes(s.cfg.DataDir)
-	}
-	for _, name := range inOrder(s.cfg.Streams) {
-		plan, err := planStream(ctx, js, name, subjectsOf(name, s.cfg.Streams), int64(s.maxBytes), absent)
-		if s.carryOut(ctx, "stream", name, plan, err) {
-			s.consumer(ctx, js, name, plan.Created && s.dryRun)
-		}
-	}
-}
-
-// consumer prepares the deployment's consumer on a stream, which in a dry run may not be there.
-func (s *settingUp) consumer(ctx context.Context, js jetstream.JetStream, stream string, imagined bool) {
-	who := stream + "/" + consumer.ConsumerName(s.cfg.Deployment)
-	switch {
-	case s.unknown != "" && !s.dryRun:
-		s.report("consumer", who, change{}, errors.New(s.unknown))
-	case s.unknown != "":
-		s.line("consumer", who, s.unknown)
-	case imagined:
-		s.report("consumer", who, change{Created: true}, nil)
-	default:
-		plan, err := planConsumer(ctx, js, stream, s.cfg.Deployment, s.database, s.adopt)
-		s.carryOut(ctx, "consumer", who, plan, err)
 	}
 }
 

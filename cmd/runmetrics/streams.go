@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
-	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -48,7 +45,7 @@ func planStream(ctx context.Context, js jetstream.JetStream, name string, subjec
 		want.Subjects = subjects
 		return change{Created: true, apply: func(ctx context.Context) error {
 			_, err := js.CreateStream(ctx, want)
-			return err
+			return explainOverlap(err)
 		}}, nil
 	}
 	if err != nil {
@@ -60,8 +57,20 @@ func planStream(ctx context.Context, js jetstream.JetStream, name string, subjec
 	next, differs := mendStream(have, want)
 	return change{Differs: differs, apply: func(ctx context.Context) error {
 		_, err := js.UpdateStream(ctx, next)
-		return err
+		return explainOverlap(err)
 	}}, nil
+}
+
+// subjectsOverlap is JetStream's code for subjects that another stream has.
+const subjectsOverlap jetstream.ErrorCode = 10065
+
+// explainOverlap adds what to do about subjects that another stream has.
+func explainOverlap(err error) error {
+	var answer *jetstream.APIError
+	if errors.As(err, &answer) && answer.ErrorCode == subjectsOverlap {
+		return fmt.Errorf("%w; name in STREAMS all that share the events, or let `runmetrics setup --streams` find them", err)
+	}
+	return err
 }
 
 // mendStream takes over from want what our guarantees rest on.
@@ -148,30 +157,4 @@ func mendConsumer(have, want jetstream.ConsumerConfig) (jetstream.ConsumerConfig
 	differ(&d, "max ack pending", &next.MaxAckPending, want.MaxAckPending)
 	differ(&d, "pin", &next.PinnedTTL, want.PinnedTTL)
 	return next, d.list
-}
-
-// partition is the number at the end of a partition's name: RUN_EVENTS_2.
-var partition = regexp.MustCompile(`_([0-9]+)$`)
-
-// subjectsOf is what a stream takes in. Where there is one stream, it is everything. Where several share the events, the
-// server's subject mapping puts a partition's number before the campaign; a stream without a number keeps what comes
-// without one.
-func subjectsOf(name string, streams []string) []string {
-	if len(streams) == 1 {
-		return []string{events.SubjectPrefix + ".>"}
-	}
-	if number := partition.FindStringSubmatch(name); number != nil {
-		return []string{events.SubjectPrefix + "." + number[1] + ".*.*"}
-	}
-	return []string{events.SubjectPrefix + ".*.*"}
-}
-
-// inOrder puts streams without a number first: they are narrowed before the partitions take their subjects.
-func inOrder(streams []string) []string {
-	sorted := slices.Clone(streams)
-	slices.SortStableFunc(sorted, func(a, b string) int {
-		numbered := func(name string) int { return min(1, len(partition.FindString(name))) }
-		return numbered(a) - numbered(b)
-	})
-	return sorted
 }
