@@ -55,6 +55,7 @@ type Reader struct {
 	tellOwner  func(bool)
 	status     *status
 	refusals   chan *Refusal // holds the first one of the session under way
+	turn       turn
 
 	// owned by Run's goroutine
 	identity sinks.Identity // zero until the store was first reached
@@ -74,7 +75,8 @@ func New(c Config) (*Reader, error) {
 		return nil, errors.New("consumer: Stream and Deployment are required")
 	}
 	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
-		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1)}
+		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1),
+		turn: turn{changed: make(chan struct{}, 1)}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,8 +117,8 @@ func (r *Reader) Run(ctx context.Context) error {
 	wait := firstRetry
 	for {
 		began := r.now()
-		s := &session{reader: r, silent: make(chan struct{}, 1), inbox: newInbox(), cache: newCache(), open: newBatch(),
-			done: make(chan committed, 1)}
+		s := &session{reader: r, waits: r.turn.waits(), silent: make(chan struct{}, 1), inbox: newInbox(),
+			cache: newCache(), open: newBatch(), done: make(chan committed, 1)}
 		err := r.explain(s.run(ctx))
 		r.status.abandon()
 		switch {
@@ -125,6 +127,8 @@ func (r *Reader) Run(ctx context.Context) error {
 		case errors.Is(err, ErrForeignDatabase):
 			r.status.fail(Blocked, err)
 			return err
+		case errors.Is(err, errTurned):
+			continue
 		case ctx.Err() != nil:
 			r.log.Warn("stopped before everything was committed; it will be read again", "stream", r.stream, "error", err)
 			return nil

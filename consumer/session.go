@@ -45,6 +45,7 @@ type session struct {
 	stored   sinks.Position // what the store has: the next commit is compared with it
 	position sinks.Position // what the next commit builds on; differs from stored until a new epoch is committed
 	gate     gate
+	waits    bool   // it does not ask for the pin
 	pin      string // of the messages taken last
 	rival    string // a pin that was seen and is not known to be ours
 
@@ -102,6 +103,10 @@ func (s *session) align(ctx context.Context) error {
 	info, err := s.consumer.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look at consumer: %w", err)
+	}
+	if s.waits {
+		s.reader.standsBy(info.AckFloor.Stream)
+		return nil
 	}
 	if pin := pinOf(info); pin != "" && info.NumWaiting == 0 {
 		// Perhaps its holder died. It lives if it asks for messages meanwhile.
@@ -170,6 +175,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	lost := s.reader.conn.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer s.reader.conn.RemoveStatusListener(lost)
+	if s.waits {
+		return s.wait(ctx, lost)
+	}
 	consume, err := s.consumer.Consume(s.inbox.receive, s.consumeOptions()...)
 	if err != nil {
 		return fmt.Errorf("consume: %w", err)
@@ -190,6 +198,10 @@ func (s *session) run(ctx context.Context) error {
 			return errDisconnected
 		case <-consume.Closed():
 			return errConsumeEnded
+		case <-s.reader.turn.changed:
+			if s.reader.turn.waits() {
+				return s.yield(consume, commits)
+			}
 		case result := <-s.done:
 			err = s.settle(commits, result)
 		case refusal := <-s.reader.refusals:

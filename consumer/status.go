@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -50,8 +51,9 @@ type Status struct {
 
 // status is the shared, guarded form of Status.
 type status struct {
-	mu sync.Mutex
-	s  Status
+	mu     sync.Mutex
+	s      Status
+	failed time.Time // when it was last degraded or blocked
 	// unproven: what failed last was a commit, at a store that may well be one that can be read: full or read-only, or
 	// short of a right.
 	unproven bool
@@ -87,6 +89,14 @@ func (s *status) fail(state State, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.State, s.s.Reason, s.unproven = state, err.Error(), errors.As(err, &commit)
+	s.failed = time.Now()
+}
+
+// able tells whether the reader reached store and broker, and has not failed since.
+func (s *status) able(since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (s.s.State == Active || s.s.State == Standby) && !s.failed.After(since)
 }
 
 // standby shows where the reader is that holds the pin, as far as the broker knows.

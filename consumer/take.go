@@ -111,8 +111,11 @@ func (s *session) look(ctx context.Context) error {
 	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
 		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
 	}
-	s.reader.noteGone(s.gate.last, info.State.FirstSeq)
 	s.reader.tellDeadLetters(tellTime)
+	if s.waits {
+		return nil // the rest is for the one that reads
+	}
+	s.reader.noteGone(s.gate.last, info.State.FirstSeq)
 	if info.State.LastSeq > s.gate.last {
 		return s.startOver(ctx, lookTime/2)
 	}
