@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // leastOutageHours is how long a database may be away that somebody has to mend in the morning.
@@ -43,7 +45,9 @@ func (d *doctor) examineNATS(ctx context.Context) {
 			missing = true
 			continue
 		}
-		d.examineConsumer(ctx, js, name)
+		if d.examineConsumer(ctx, js, name) {
+			d.examineRights(ctx, js, name)
+		}
 	}
 	if !missing {
 		d.examineSpread(ctx, conn)

@@ -50,14 +50,14 @@ type publisher struct {
 	failed chan failure  // as roomy as slots, so that the client's goroutines never wait
 	idle   chan struct{} // signalled when a slot came free
 
-	troubles map[*nats.Msg]trouble // of messages that failed before
+	setbacks map[*nats.Msg]setback // of messages that failed before
 
 	mu      sync.Mutex
 	pending map[*nats.Msg]struct{} // given to the client, which has not said what became of them
 }
 
-// trouble is what a message has been through.
-type trouble struct {
+// setback is what a message has been through.
+type setback struct {
 	attempts int // that failed while connected
 	since    time.Time
 }
@@ -74,7 +74,7 @@ func newPublisher(conn *nats.Conn) (*publisher, error) {
 		slots:    make(chan struct{}, maxInFlight),
 		failed:   make(chan failure, maxInFlight),
 		idle:     make(chan struct{}, 1),
-		troubles: make(map[*nats.Msg]trouble),
+		setbacks: make(map[*nats.Msg]setback),
 		pending:  make(map[*nats.Msg]struct{}),
 	}
 	var err error
@@ -167,14 +167,14 @@ func (p *publisher) settle(m *nats.Msg) bool {
 
 // again sends a failed message once more, in the slot that it still has.
 func (p *publisher) again(ctx context.Context, f failure) error {
-	t, again := p.troubles[f.message]
+	t, again := p.setbacks[f.message]
 	if !again {
 		t.since = f.at
 	}
 	if !errors.Is(f.err, nats.ErrDisconnected) {
 		t.attempts++
 	}
-	p.troubles[f.message] = t
+	p.setbacks[f.message] = t
 	if t.attempts >= maxAttempts || f.at.Sub(t.since) >= maxTrouble || !passing(f.err) {
 		p.release()
 		return fmt.Errorf("publish to %s: %w", f.message.Subject, explain(f.err))

@@ -17,7 +17,7 @@ import (
 // streams prepares all streams, each with the deployment's consumer.
 func (s *settingUp) streams(ctx context.Context) {
 	all := strings.Join(s.cfg.Streams, " ")
-	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup"}, s.log)
+	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup", Refusals: &s.refusals}, s.log)
 	if embeddedIsDown(s.cfg, err) {
 		s.line("stream", all, "skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
 		return
