@@ -46,6 +46,7 @@ type service struct {
 	store    sinks.Store
 	watch    *consumer.Watch
 	readers  []*consumer.Reader
+	shares   *consumer.Shares   // nil with one stream: there is nothing to share
 	copier   *copier            // nil without a copy in Dataverse
 	emulated *emulatedDataverse // nil unless the copy goes to an emulator in this process
 	keys     *query.Keys
@@ -169,7 +170,10 @@ func (s *service) openReaders(context.Context) error {
 		s.readers = append(s.readers, r)
 	}
 	s.refusals.tell(s.readers)
-	return nil
+	if len(s.readers) > 1 {
+		s.shares, err = consumer.NewShares(consumer.SharesConfig{Readers: s.readers})
+	}
+	return err
 }
 
 // requestTime is how long requests under way may keep the readers from draining, which takes up to eight seconds more.
@@ -191,6 +195,9 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 	})
 	for _, r := range s.readers {
 		group.Go(func() error { return r.Run(reading) })
+	}
+	if s.shares != nil {
+		group.Go(func() error { return s.shares.Run(reading) })
 	}
 	if s.copier != nil {
 		// What the last commits mark waits for the next start.
