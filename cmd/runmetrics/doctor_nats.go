@@ -192,8 +192,8 @@ func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
 	}
 	found, err := probe(ctx, conn, len(share))
 	if err != nil {
-		d.warn("nats", subject, "it cannot be told which streams take events: "+err.Error(),
-			"may this user publish to "+events.SubjectPrefix+".*.*? The API needs it, too")
+		d.warn("nats", subject, "it cannot be told which streams take events: "+d.refusals.explain(err).Error(),
+			"may this user publish to "+events.SubjectPrefix+".*.*?")
 		return
 	}
 	others, idle := found.others(d.cfg.Streams), found.idle(share)

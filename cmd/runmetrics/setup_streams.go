@@ -123,7 +123,7 @@ func (s *settingUp) spread(ctx context.Context, conn *nats.Conn, js jetstream.Je
 	read, older := slices.Clone(names[:s.partitions]), names[s.partitions:]
 	mapped, verdict := false, "is not in force yet"
 	if !imagined {
-		mapped, verdict = inForce(ctx, conn, read)
+		mapped, verdict = s.inForce(ctx, conn, read)
 	}
 	s.line("mapping", from, verdict)
 	var notes []string
@@ -157,11 +157,11 @@ STREAMS=%s
 }
 
 // inForce tells, also in words, whether the server spreads the events over the partitions.
-func inForce(ctx context.Context, conn *nats.Conn, partitions []string) (bool, string) {
+func (s *settingUp) inForce(ctx context.Context, conn *nats.Conn, partitions []string) (bool, string) {
 	found, err := probe(ctx, conn, len(partitions))
 	switch {
 	case err != nil:
-		return false, "cannot be told to be in force: " + err.Error()
+		return false, "cannot be told to be in force: " + s.refusals.explain(err).Error()
 	case !found.over(partitions):
 		return false, "is not in force yet"
 	}
