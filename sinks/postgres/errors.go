@@ -17,6 +17,9 @@ const (
 	versionConflict = "RM002"
 )
 
+// readOnly is the SQLSTATE of a server or session that takes no writes.
+const readOnly = "25006"
+
 // failed wraps an error of the database with what was being done and what it means for the caller. The text holds
 // neither SQL nor the address with its password.
 func failed(doing string, err error) error {
@@ -42,7 +45,8 @@ func failed(doing string, err error) error {
 	}
 	meaning := meaningOf(answer)
 	if schemaCodes[answer.Code] {
-		return fmt.Errorf("%s: %w: %w: %w; run `runmetrics setup`", doing, meaning, sinks.ErrSchema, answer)
+		return fmt.Errorf("%s: %w: %w: %w; run `runmetrics setup`, and where it finds nothing to do, undo what was "+
+			"changed by hand", doing, meaning, sinks.ErrSchema, answer)
 	}
 	return fmt.Errorf("%s: %w: %w%s", doing, meaning, answer, advice(answer))
 }
@@ -64,8 +68,8 @@ func (e *connectError) Error() string {
 
 func (e *connectError) Unwrap() error { return e.err }
 
-// schemaCodes are the errors of a schema that is not ours: no such table, column or function.
-var schemaCodes = map[string]bool{"42P01": true, "42703": true, "42883": true}
+// schemaCodes are the errors of a schema that is not ours: no such table, column, function or type.
+var schemaCodes = map[string]bool{"42P01": true, "42703": true, "42883": true, "42704": true}
 
 // meaningOf tells what an answer of the server means by its SQLSTATE. What is not known is for a person.
 func meaningOf(answer *pgconn.PgError) error {
@@ -76,7 +80,7 @@ func meaningOf(answer *pgconn.PgError) error {
 			return sinks.ErrBlocked
 		}
 		return sinks.ErrUnavailable
-	case "25006": // read only: fail-over
+	case readOnly: // fail-over
 		return sinks.ErrUnavailable
 	}
 	switch answer.Code[:2] {
@@ -97,6 +101,14 @@ func meaningOf(answer *pgconn.PgError) error {
 // advice says what to do where the server's words do not.
 func advice(answer *pgconn.PgError) string {
 	switch answer.Code {
+	case readOnly:
+		return "; after a fail-over the database URL must lead to the new primary"
+	case "28000", "28P01", "3D000": // no such user, wrong password, no such database
+		return "; mend it there, or correct the database URL and start again"
+	case "42501": // a missing right
+		return "; grant the user of the database URL the right to read and write this program's tables"
+	case "53300": // too many connections
+		return "; end others, raise the limit, or go through a pooler"
 	case "26000", "42P05": // a prepared statement that is missing, or there already
 		return "; behind a pooler, add default_query_exec_mode=cache_describe to the URL"
 	case "08P01":

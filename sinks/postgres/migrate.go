@@ -92,12 +92,17 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 	if err := noTable(s.pool.QueryRow(ctx, appliedVersion).Scan(&applied)); err != nil {
 		return failed("read schema version", err)
 	}
+	return checkVersion(applied.Int64)
+}
+
+// checkVersion compares the newest migration of a database with this program's.
+func checkVersion(applied int64) error {
 	known, err := knownVersions()
 	if err != nil {
 		return err
 	}
-	if newest := known[len(known)-1].version; applied.Int64 != newest {
-		return schemaError(applied.Int64, newest)
+	if newest := known[len(known)-1].version; applied != newest {
+		return schemaError(applied, newest)
 	}
 	return nil
 }

@@ -78,8 +78,10 @@ func TestSchemaOfALaterProgramIsLeftAlone(t *testing.T) {
 		"INSERT INTO runmetrics_migrations (version_id, is_applied) VALUES (999, true)"); err != nil {
 		t.Fatal(err)
 	}
+	store := openStore(t, url)
 	_, planned := Plan(t.Context(), url)
-	for _, err := range []error{openStore(t, url).CheckSchema(t.Context()), Migrate(t.Context(), url), planned} {
+	_, identified := store.Identity(t.Context())
+	for _, err := range []error{store.CheckSchema(t.Context()), Migrate(t.Context(), url), planned, identified} {
 		wantError(t, err, sinks.ErrBlocked, "SELECT")
 		if !errors.Is(err, sinks.ErrSchema) || !strings.Contains(err.Error(), "newer program") {
 			t.Error(err)

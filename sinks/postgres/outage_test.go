@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
@@ -114,6 +116,40 @@ func TestOutageEndsByItself(t *testing.T) {
 	}
 	if err := w.Write(t.Context(), execution("r", "2")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFailOverLeavesNoReadOnlyConnectionBehind(t *testing.T) {
+	t.Parallel()
+	url := sinktest.SharedPostgres(t).CreateDatabase(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	db, store := plainSQL(t, url), openStore(t, url)
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	alter := func(setting string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I "+setting+
+			"', current_database()); END $$"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alter("SET default_transaction_read_only = on")
+	conns := make([]*pgxpool.Conn, maxConns)
+	for i := range conns {
+		var err error
+		if conns[i], err = store.pool.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, conn := range conns {
+		conn.Release()
+	}
+	batch := w.Fold(execution("r", "1"))
+	wantError(t, w.Commit(t.Context(), batch), sinks.ErrUnavailable, "")
+	alter("RESET default_transaction_read_only")
+	if err := w.Commit(t.Context(), batch); err != nil {
+		t.Errorf("writable again: %v", err)
 	}
 }
 

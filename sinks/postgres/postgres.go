@@ -45,6 +45,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -99,12 +100,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func open(ctx context.Context, c Config, config *pgxpool.Config) (*Store, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, failed("open database", err)
-	}
 	s := &Store{
-		pool:            pool,
 		host:            directHost(config.ConnConfig),
 		database:        config.ConnConfig.Database,
 		deadLetterLimit: c.DeadLetterLimit,
@@ -114,7 +110,25 @@ func open(ctx context.Context, c Config, config *pgxpool.Config) (*Store, error)
 		s.deadLetterLimit = DefaultDeadLetterLimit
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.leaveReadOnly(config.ConnConfig)
+	var err error
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, failed("open database", err)
+	}
 	return s, nil
+}
+
+// leaveReadOnly gives up all connections where one of them proves to be read-only: its session may stay so when the
+// server takes writes again, and after a fail-over the name may lead to another server.
+func (s *Store) leaveReadOnly(c *pgx.ConnConfig) {
+	usable := c.OnPgError
+	c.OnPgError = func(conn *pgconn.PgConn, answer *pgconn.PgError) bool {
+		if answer.Code == readOnly {
+			s.pool.Reset()
+			return false
+		}
+		return usable(conn, answer)
+	}
 }
 
 // Bounds of the pool. A database such as Neon's sleeps after five minutes without a statement: nothing here sends one by
@@ -211,13 +225,20 @@ func directHost(c *pgx.ConnConfig) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
 }
 
-// Identity names the database by where it is and by the id in its ledger table.
+// Identity names the database by where it is and by the id in its ledger table. It looks at the schema, too: one that is
+// not this program's is the error of CheckSchema, which its caller may not have been able to ask.
 func (s *Store) Identity(ctx context.Context) (sinks.Identity, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
-	var ledger uuid.UUID
-	if err := s.pool.QueryRow(ctx, "SELECT id FROM ledger").Scan(&ledger); err != nil {
+	var (
+		ledger  uuid.UUID
+		applied sql.NullInt64
+	)
+	if err := s.pool.QueryRow(ctx, "SELECT id, ("+appliedVersion+") FROM ledger").Scan(&ledger, &applied); err != nil {
 		return sinks.Identity{}, failed("read ledger id", err)
+	}
+	if err := checkVersion(applied.Int64); err != nil {
+		return sinks.Identity{}, err
 	}
 	return sinks.Identity{Host: s.host, Database: s.database, Ledger: ledger}, nil
 }
