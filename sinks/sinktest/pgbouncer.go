@@ -13,7 +13,12 @@ import (
 // PgBouncer is a real PgBouncer in transaction mode before a Postgres server, as Neon has it: statements of one client
 // run on any of a few server connections, which no session survives.
 type PgBouncer struct {
-	port int
+	path, dir string
+	account   *account
+	port      int
+	behind    string // the DSN of a database that is always there, through the pooler
+
+	process *process
 }
 
 // StartPgBouncer starts a pooler before the server; it ends with the test. It skips the test where PgBouncer is not
@@ -44,22 +49,55 @@ func newPgBouncer(t testing.TB, path string, server *PostgresServer) (*PgBouncer
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(config, []byte(bouncerConfig(port, server.port)), 0o644); err != nil {
+	b := &PgBouncer{path: path, dir: dir, account: server.account, port: port}
+	b.behind = b.Route(t, server.DSN("postgres"))
+	if err := os.WriteFile(b.config(), []byte(bouncerConfig(port, server.port)), 0o644); err != nil {
 		return nil, err
 	}
-	log := filepath.Join(dir, "log")
-	p, err := startProcess(server.account, syscall.SIGTERM, log, path, config)
+	t.Cleanup(func() {
+		if b.process != nil {
+			b.process.end(syscall.SIGTERM)
+		}
+	})
+	return b, b.start()
+}
+
+func (b *PgBouncer) config() string { return filepath.Join(b.dir, "pgbouncer.ini") }
+
+// start returns when a statement gets through.
+func (b *PgBouncer) start() error {
+	log := filepath.Join(b.dir, "log")
+	p, err := startProcess(b.account, syscall.SIGTERM, log, b.path, b.config())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t.Cleanup(func() { p.end(syscall.SIGTERM) })
-	b := &PgBouncer{port: port}
-	if err := untilAnswered(p, b.Route(t, server.DSN("postgres"))); err != nil {
+	b.process = p
+	if err := untilAnswered(p, b.behind); err != nil {
 		said, _ := os.ReadFile(log) // there is nothing better to tell
-		return nil, fmt.Errorf("%w; it said: %s", err, said)
+		return fmt.Errorf("%w; it said: %s", err, said)
 	}
-	return b, nil
+	return nil
+}
+
+// Crash ends the pooler at once, as kill -9 does.
+func (b *PgBouncer) Crash(t testing.TB) {
+	t.Helper()
+	if b.process == nil {
+		t.Fatal("crash PgBouncer: it does not run")
+	}
+	b.process.end(syscall.SIGKILL)
+	b.process = nil
+}
+
+// Start starts the pooler again after Crash, on the same port.
+func (b *PgBouncer) Start(t testing.TB) {
+	t.Helper()
+	if b.process != nil {
+		t.Fatal("start PgBouncer: it runs")
+	}
+	if err := b.start(); err != nil {
+		t.Fatalf("start PgBouncer: %v", err)
+	}
 }
 
 // bouncerConfig shares three connections for each database among all clients, so that a client that counts on a session

@@ -212,7 +212,17 @@ func (s *PostgresServer) Stop(t testing.TB) {
 	s.process = nil
 }
 
-// Start starts the server again after Stop, on the same port with the same data.
+// Crash ends the server as the loss of its process would: nobody is told, and the next start recovers from the log.
+func (s *PostgresServer) Crash(t testing.TB) {
+	t.Helper()
+	if s.process == nil {
+		t.Fatal("crash Postgres: it does not run")
+	}
+	s.process.end(syscall.SIGQUIT)
+	s.process = nil
+}
+
+// Start starts the server again after Stop or Crash, on the same port with the same data.
 func (s *PostgresServer) Start(t testing.TB) {
 	t.Helper()
 	if s.process != nil {
