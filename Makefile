@@ -16,8 +16,8 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## bare read, committed events/s, their ratio, delays to the store and to Dataverse, in one run (a few minutes)
-	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkPipeline$$' -benchtime 3x -timeout 30m ./consumer
+bench: ## bare read, committed events/s by one stream and by several, delays to the store and to Dataverse (a few minutes)
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^(BenchmarkPipeline|BenchmarkStreams)$$' -benchtime 3x -timeout 30m ./consumer
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkDataverse' -benchtime 1x -timeout 30m ./cmd/runmetrics
 
 ci: ## what .ci/run does

@@ -1,0 +1,161 @@
+package consumer_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+// split replaces the one stream by n that share the events, and lets the server map them as it does for operators.
+func (k *broker) split(t testing.TB, n int) (streams []string) {
+	t.Helper()
+	if err := k.js.DeleteStream(t.Context(), streamName); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		c := consumer.StreamConfig(fmt.Sprintf("%s_%d", streamName, i), 3<<30/int64(n))
+		c.Subjects = []string{fmt.Sprintf("runs.%d.*.*", i)}
+		if _, err := k.js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, c.Name)
+	}
+	k.spread(t, n)
+	return streams
+}
+
+// spread maps events to the first n of the streams.
+func (k *broker) spread(t testing.TB, n int) {
+	t.Helper()
+	to := fmt.Sprintf("runs.{{partition(%d,1,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)
+	if err := k.server.GlobalAccount().AddMapping("runs.*.*", to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// standing waits until the stream is committed through its last message, and returns what became of them.
+func (k *broker) standing(t *testing.T, store sinks.Ledger, stream string) sinks.Position {
+	t.Helper()
+	s, err := k.js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(60 * time.Second)
+	for {
+		p, err := store.Position(t.Context(), stream)
+		if err == nil && p.Sequence == s.CachedInfo().State.LastSeq {
+			return p
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("stream %s holds %d messages, position %+v (%v)", stream, s.CachedInfo().State.LastSeq, p, err)
+		}
+	}
+}
+
+// onEachStore runs the test with SQLite and with Postgres.
+func onEachStore(t *testing.T, test func(t *testing.T, store sinks.Store)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { test(t, openSQLite(t)) })
+	t.Run("Postgres", func(t *testing.T) { test(t, openPostgres(t, sinktest.StartPostgres(t, "fsync=off"))) })
+}
+
+// TestRunsThatLieInTwoStreamsKeepTheirNumbers: two readers commit the same runs at the same time, and get some of the
+// events both. This is more than a new number of partitions does, which moves a run once.
+func TestRunsThatLieInTwoStreamsKeepTheirNumbers(t *testing.T) {
+	onEachStore(t, func(t *testing.T, store sinks.Store) {
+		k := startBroker(t)
+		streams := k.split(t, 2)
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		list := history(4_000)
+		for i := range 100 {
+			list = append(list, events.Event{Key: list[i*40].Key, ID: fmt.Sprintf("void-%d", i), Type: events.ExecutionsVoided,
+				OccurredAt: list[i].OccurredAt, Voids: []string{list[random.IntN(4_000)].ID}})
+		}
+		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		repeated := 0
+		var readers []*running
+		for from := 0; from < len(list); from += 100 {
+			var messages []*nats.Msg
+			for i := range list[from:min(from+100, len(list))] {
+				e := &list[from+i]
+				first := random.IntN(2)
+				messages = append(messages, inStream(first, e))
+				if random.IntN(10) == 0 {
+					messages = append(messages, inStream(1-first, e))
+					repeated++
+				}
+			}
+			k.publish(t, messages...)
+			if from == 1_000 { // the first of them are a backlog
+				for _, stream := range streams {
+					readers = append(readers, k.startReader(t, store, func(c *consumer.Config) { c.Stream = stream }))
+				}
+			}
+		}
+		var sum sinks.Position
+		for _, stream := range streams {
+			p := k.standing(t, store, stream)
+			sum.Applied, sum.Duplicates, sum.DeadLetters = sum.Applied+p.Applied, sum.Duplicates+p.Duplicates, sum.DeadLetters+p.DeadLetters
+		}
+		if sum.Applied != int64(len(list)) || sum.Duplicates != int64(repeated) || sum.DeadLetters != 0 {
+			t.Errorf("%d applied, %d duplicates, %d dead letters, want %d, %d, 0",
+				sum.Applied, sum.Duplicates, sum.DeadLetters, len(list), repeated)
+		}
+		expect(t, store, list)
+		for _, r := range readers {
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func inStream(partition int, e *events.Event) *nats.Msg {
+	return &nats.Msg{Subject: fmt.Sprintf("runs.%d.%s.%s", partition, events.EncodeToken(e.CampaignID), events.EncodeToken(e.RunID)),
+		Data: events.Encode(e)}
+}
+
+// TestANewNumberOfStreamsMovesRunsAndNothingElse: the first half of every run's events was spread over two streams, the
+// other one goes to five, where some of the first is sent again.
+func TestANewNumberOfStreamsMovesRunsAndNothingElse(t *testing.T) {
+	onEachStore(t, func(t *testing.T, store sinks.Store) {
+		k := startBroker(t)
+		streams := k.split(t, 5)
+		k.spread(t, 2)
+		list := history(2_000)
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		k.publish(t, messagesOf(list[:1_000])...)
+		var readers []*running
+		for _, stream := range streams {
+			readers = append(readers, k.startReader(t, store, func(c *consumer.Config) { c.Stream = stream }))
+		}
+		k.spread(t, 5)
+		k.publish(t, messagesOf(list[900:])...)
+		var applied, duplicates int64
+		for _, stream := range streams {
+			p := k.standing(t, store, stream)
+			applied, duplicates = applied+p.Applied, duplicates+p.Duplicates
+		}
+		if applied != 2_000 || duplicates != 100 {
+			t.Errorf("%d applied, %d duplicates, want 2000, 100", applied, duplicates)
+		}
+		expect(t, store, list)
+		for _, r := range readers {
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
