@@ -65,6 +65,7 @@ func crashAt(t *testing.T, plan sinktest.Plan) {
 	}
 	faulty := sinktest.NewFaulty(store, plan)
 	r := b.startReader(t, faulty)
+	watch(t, r)
 	var last uint64
 	for from := 700; from < 2_000; from += 130 {
 		part := append(messagesOf(list[from:from+130]), messagesOf(list[from-20:from])...)
@@ -85,6 +86,7 @@ func crashAt(t *testing.T, plan sinktest.Plan) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
+	conserved(t, r, store)
 }
 
 // A paused owner wakes up behind a rival that went on: what it has in memory must not be stored.
@@ -106,6 +108,7 @@ func TestAPausedOwnerStoresNothingOverItsSuccessor(t *testing.T) {
 	wake := sync.OnceFunc(func() { close(resume) })
 	list := history(900)
 	slow := b.startReader(t, owner, short)
+	watch(t, slow)
 	t.Cleanup(wake) // before the owner is stopped, whatever happens
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list[:300])...))
 	go func() { pause <- struct{}{} }()
@@ -143,6 +146,8 @@ func TestAPausedOwnerStoresNothingOverItsSuccessor(t *testing.T) {
 	if s := rival.Status(); s.State != consumer.Active {
 		t.Fatalf("rival is %s", s.State)
 	}
+	conserved(t, slow, store)
+	conserved(t, rival, store)
 }
 
 func unpin(t *testing.T, b *broker) {

@@ -43,6 +43,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	first := b.startReader(t, store, fast)
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list[:1_000])...))
 	second := b.startReader(t, store, fast)
+	watch(t, second)
 	waitFor(t, second, consumer.Standby)
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
@@ -52,6 +53,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 	if s := second.Status(); s.State != consumer.Active || s.Applied != 2_000 {
 		t.Fatalf("status of the standby: %+v", s)
 	}
+	conserved(t, second, store)
 }
 
 // owners is what readers are told about who reads.
@@ -210,6 +212,7 @@ func TestARecreatedStreamIsReadFromItsStartAndNothingIsLost(t *testing.T) {
 	b, store := startBroker(t), openSQLite(t)
 	list := history(900)
 	r := b.startReader(t, store)
+	watch(t, r)
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list[:600])...))
 	if err := b.js.DeleteStream(t.Context(), streamName); err != nil {
 		t.Fatal(err)
@@ -224,6 +227,7 @@ func TestARecreatedStreamIsReadFromItsStartAndNothingIsLost(t *testing.T) {
 	if s := r.Status(); !strings.Contains(s.Note, "recreated") {
 		t.Fatalf("note %q", s.Note)
 	}
+	conserved(t, r, store)
 }
 
 func waitEpoch(t *testing.T, l sinks.Ledger, epoch int64, sequence uint64) sinks.Position {
@@ -256,12 +260,14 @@ func TestMessagesThatLeftTheStreamAreCountedAsGone(t *testing.T) {
 	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(251)); err != nil {
 		t.Fatal(err)
 	}
-	b.startReader(t, store)
+	r = b.startReader(t, store)
+	watch(t, r)
 	last := b.publish(t, messagesOf(list[300:])...)
 	p := waitCommitted(t, b, store, last)
 	if p.Gone != 150 || p.Applied != 350 {
 		t.Fatalf("position %+v, want 150 gone and 350 applied", p)
 	}
+	conserved(t, r, store)
 	expect(t, store, append(append([]events.Event(nil), list[:100]...), list[250:]...))
 }
 
@@ -286,11 +292,13 @@ func TestARefusedValueBecomesADeadLetterAndTheRestIsStored(t *testing.T) {
 	b, store := startBroker(t), openSQLite(t)
 	list := history(3_000)
 	last := b.publish(t, messagesOf(list)...)
-	b.startReader(t, refusing{store, list[1_234].ID})
+	r := b.startReader(t, refusing{store, list[1_234].ID})
+	watch(t, r)
 	p := waitCommitted(t, b, store, last)
 	if p.DeadLetters != 1 || p.Applied != 2_999 {
 		t.Fatalf("position %+v", p)
 	}
+	conserved(t, r, store)
 	expect(t, store, append(append([]events.Event(nil), list[:1_234]...), list[1_235:]...))
 	n, err := store.CountDeadLetters(t.Context(), "campaign", list[1_234].RunID)
 	if err != nil || n != 1 {

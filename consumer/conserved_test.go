@@ -1,0 +1,54 @@
+package consumer_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// addsUp tells whether everything is accounted for that a reader took, and that was counted up to its position.
+func addsUp(s consumer.Status) bool {
+	return s.Read == s.Applied+s.Duplicates+s.DeadLetters+s.Discarded+s.InFlight && s.InFlight >= 0 && balanced(s.Position)
+}
+
+func balanced(p sinks.Position) bool {
+	return int64(p.Sequence) == p.Applied+p.Duplicates+p.DeadLetters+p.Gone
+}
+
+// conserved fails the test unless everything is accounted for, by the reader and by its store.
+func conserved(t *testing.T, r *running, ledger sinks.Ledger) {
+	t.Helper()
+	if s := r.Status(); !addsUp(s) {
+		t.Errorf("the reader's counts do not add up: %+v", s)
+	}
+	p, err := ledger.Position(t.Context(), streamName)
+	if err != nil || !balanced(p) {
+		t.Errorf("the store's counts do not add up: %+v (%v)", p, err)
+	}
+}
+
+// watch fails the test if the reader's counts do not add up at any time until its end.
+func watch(t *testing.T, r *running) {
+	t.Helper()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if s := r.Status(); !addsUp(s) {
+				t.Errorf("counts that do not add up: %+v", s)
+				return
+			}
+			select {
+			case <-end:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		close(end)
+		<-ended
+	})
+}
