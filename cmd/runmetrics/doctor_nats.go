@@ -16,6 +16,9 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
+// answerTime is how long a server may take to tell of a stream and its consumer. It says nothing at all to who may not ask.
+const answerTime = 5 * time.Second
+
 // leastOutageHours is how long a database may be away that somebody has to mend in the morning.
 const leastOutageHours = 24
 
@@ -41,13 +44,13 @@ func (d *doctor) examineNATS(ctx context.Context) {
 	}
 	missing := false
 	for _, name := range inOrder(d.cfg.Streams) {
-		if !d.examineStream(ctx, js, name) {
-			missing = true
-			continue
-		}
-		if d.examineConsumer(ctx, js, name) {
+		limited, cancel := context.WithTimeout(ctx, answerTime)
+		there := d.examineStream(limited, js, name)
+		if there && d.examineConsumer(limited, js, name) {
 			d.examineRights(ctx, js, name)
 		}
+		missing = missing || !there
+		cancel()
 	}
 	if !missing {
 		d.examineSpread(ctx, conn)
@@ -158,6 +161,9 @@ func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, st
 	return true
 }
 
+// malformed is no JSON: the server answers that before it does anything. Without the brace it would mean one message, please.
+const malformed = "{"
+
 // rightTime is how long doctor waits for the answer to a request that needs a right.
 const rightTime = 2 * time.Second
 
@@ -168,7 +174,7 @@ func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stre
 	missing := false
 	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of, "CONSUMER.UNPIN." + of} {
 		limited, cancel := context.WithTimeout(ctx, rightTime)
-		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte("?"))
+		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte(malformed))
 		cancel()
 		if err != nil && !errors.Is(err, nats.ErrNoResponders) {
 			d.unanswered("rights", fmt.Errorf("request %s: %w", subject, err), "")

@@ -15,7 +15,7 @@ import (
 const (
 	// refusedTime is how long a refused publication is shown: whoever needs the right asks again before that, unless it
 	// was granted meanwhile.
-	refusedTime = time.Minute
+	refusedTime = 30 * time.Second
 	// resubscribeTime is after how long a connection with a refused subscription is made anew. NATS judges a subscription
 	// once, when it is made.
 	resubscribeTime = 15 * time.Second

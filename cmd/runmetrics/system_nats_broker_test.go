@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // natsUsers is the file whose rights the tests of the broker's side run under.
@@ -29,6 +32,7 @@ type guarded struct {
 	address string
 	server  *server.Server
 	said    *brokerSays
+	environ map[string]string // of the program as operator
 }
 
 // passwords puts the passwords where the file looks for them. t.Setenv does not go with parallel tests, and nobody else
@@ -54,6 +58,7 @@ func startGuarded(t *testing.T) *guarded {
 	}
 	g.address = g.server.Addr().String()
 	g.grant(t, nil) // from now on with this port
+	g.environ = map[string]string{"NATS_URL": g.url("operator"), "DATA_DIR": t.TempDir(), "HTTP_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
 	t.Cleanup(func() { g.stop() })
 	return g
 }
@@ -108,6 +113,26 @@ func (g *guarded) stop() {
 // url is where a user connects.
 func (g *guarded) url(user string) string { return urlOf(user, g.address) }
 
+// as is the environment of a program of that user.
+func (g *guarded) as(user string) map[string]string {
+	return with(g.environ, map[string]string{"NATS_URL": g.url(user)})
+}
+
+// jetStream connects as a user, whose answers come to the inbox.
+func (g *guarded) jetStream(t *testing.T, user, inbox string) jetstream.JetStream {
+	t.Helper()
+	conn, err := nats.Connect(g.url(user), nats.CustomInboxPrefix(inbox))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
 func urlOf(user, address string) string {
 	return "nats://" + user + ":" + natsPasswords[user] + "@" + address
 }
@@ -132,12 +157,17 @@ func (s *brokerSays) Fatalf(string, ...any)  {}
 func (s *brokerSays) Debugf(string, ...any)  {}
 func (s *brokerSays) Tracef(string, ...any)  {}
 
-func (s *brokerSays) wantNoViolation(t *testing.T) {
-	t.Helper()
+// refused is what was refused so far.
+func (s *brokerSays) refused() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.violations) > 0 {
-		t.Errorf("refused: %q", s.violations)
+	return slices.Clone(s.violations)
+}
+
+func (s *brokerSays) wantNoViolation(t *testing.T) {
+	t.Helper()
+	if refused := s.refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
 	}
 }
 

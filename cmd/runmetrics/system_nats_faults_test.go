@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/apexsalesai/runmetrics/consumer"
 )
 
@@ -145,18 +142,20 @@ func (f *faulted) conclude(t *testing.T) {
 	f.service.wantOracle(t, systemLoad, faultEvents)
 	f.service.terminate(t)
 	f.wantStanding(t, standingOf(systemLoad, faultEvents))
+	if f.said != nil {
+		f.said.wantNoViolation(t)
+	}
 	t.Logf("%s: committed again %s after it was over; /readyz said %q", f.fault.name, f.normal.Round(time.Millisecond), f.reasons)
 }
 
-// guardedWorld has a broker with users, and agents that may publish and nothing else. The service reaches the broker
-// by way of through.
+// guardedWorld has a broker with users, and agents that may publish and nothing else. The service reaches the broker by
+// way of through.
 func guardedWorld(t *testing.T, s *system, g *guarded, through string) *faulted {
 	t.Helper()
-	environ := map[string]string{"NATS_URL": g.url("operator"), "DATA_DIR": t.TempDir(), "HTTP_ADDR": "127.0.0.1:0"}
-	s.call(t, environ, "setup")
+	s.call(t, g.environ, "setup")
 	return &faulted{
-		world:  &world{system: s, environ: with(environ, map[string]string{"NATS_URL": urlOf("processor", through)})},
-		agents: &world{system: s, environ: with(environ, map[string]string{"NATS_URL": g.url("publisher")})},
+		world:  &world{system: s, environ: with(g.environ, map[string]string{"NATS_URL": urlOf("processor", through)})},
+		agents: &world{system: s, environ: g.as("publisher")},
 		said:   g.said,
 	}
 }
@@ -245,17 +244,8 @@ func deleteConsumer(t *testing.T, s *system) *faulted {
 		return strings.Replace(users, `"$JS.API.CONSUMER.CREATE.`, `"$JS.API.CONSUMER.DELETE.RUN_EVENTS.*", "$JS.API.CONSUMER.CREATE.`, 1)
 	})
 	f := guardedWorld(t, s, g, g.address)
-	f.said = nil // the reader tries
-	operator := with(f.environ, map[string]string{"NATS_URL": g.url("operator")})
-	conn, err := nats.Connect(operator["NATS_URL"], nats.CustomInboxPrefix("_INBOX_main"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f.said = nil // the reader tries to make it
+	js := g.jetStream(t, "operator", "_INBOX_main")
 	f.cause = func(seen <-chan struct{}) error {
 		if err := js.DeleteConsumer(t.Context(), "RUN_EVENTS", consumer.ConsumerName("main")); err != nil {
 			return err
@@ -266,7 +256,7 @@ func deleteConsumer(t *testing.T, s *system) *faulted {
 			return errors.New("nobody noticed")
 		}
 		setup := exec.Command(s.binary, "setup")
-		for name, value := range operator {
+		for name, value := range g.environ {
 			setup.Env = append(setup.Env, name+"="+value)
 		}
 		return setup.Run()
