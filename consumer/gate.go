@@ -2,7 +2,10 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // resetAfter is how long messages may arrive without one being accepted before the broker is asked to start over.
@@ -12,6 +15,7 @@ const resetAfter = 2 * time.Second
 // proposal: a rival's reset, a lost acknowledgement or a dropped message make it repeat or skip without telling.
 type gate struct {
 	last     uint64    // the last accepted sequence
+	time     time.Time // when the stream stored it
 	next     uint64    // the stream's next one after last where that is known, else 0
 	moved    bool      // a message was accepted since progress was last set
 	progress time.Time // about when a message was last accepted, or the broker last asked to start over
@@ -20,9 +24,14 @@ type gate struct {
 // accept tells whether the item is the stream's next message, and how many sequences before it the stream no longer
 // holds. Only a jump needs a question to the stream: consumer sequences prove nothing, they were seen to run on over a
 // rival's reset.
-func (s *session) accept(ctx context.Context, sequence uint64) (ok bool, gone uint64, err error) {
-	g := &s.gate
+func (s *session) accept(ctx context.Context, it *item) (ok bool, gone uint64, err error) {
+	g, sequence := &s.gate, it.sequence
 	if sequence <= g.last {
+		if !g.time.IsZero() && it.time.After(g.time) {
+			// The sequence was given out again: behind a leaf node or in a cluster, a broker that lost its last messages
+			// can be back before anybody notices that it was away.
+			return false, 0, fmt.Errorf("message %d is newer than message %d: %w", sequence, g.last, sinks.ErrPositionMoved)
+		}
 		return false, 0, s.startOver(ctx, resetAfter)
 	}
 	if sequence != g.last+1 {
@@ -38,7 +47,7 @@ func (s *session) accept(ctx context.Context, sequence uint64) (ok bool, gone ui
 		}
 	}
 	gone = sequence - g.last - 1
-	g.last, g.next, g.moved = sequence, 0, true
+	g.last, g.time, g.next, g.moved = sequence, it.time, 0, true
 	return true, gone, nil
 }
 

@@ -19,10 +19,6 @@ const (
 	firstRetry   = 100 * time.Millisecond
 	longestRetry = 5 * time.Second
 	blockedRetry = 15 * time.Second
-	// maxFlips is how often within flipTime a stream may turn out to be another one before two brokers are suspected
-	// of sharing one database.
-	maxFlips = 2
-	flipTime = time.Hour
 )
 
 // Config is what a Reader needs. All fields but the last four are required.
@@ -58,12 +54,10 @@ type Reader struct {
 	turn       turn
 
 	// owned by Run's goroutine
-	identity sinks.Identity // zero until the store was first reached
-	flipped  int64          // the stored epoch whose stream was last found to be another one
-	flips    []time.Time    // when that was
-	missed   uint64         // the last sequence of this timeline that is known to have left the stream unread
-	suspects suspects
-	untold   untold
+	identity  sinks.Identity // zero until the store was first reached
+	timelines timelines
+	suspects  suspects
+	untold    untold
 }
 
 // New makes a reader; Run starts it.
@@ -205,50 +199,6 @@ func (r *Reader) identify(ctx context.Context) error {
 	return nil
 }
 
-// noteFit says what was found of the stream. Streams that keep turning into one another are two brokers.
-func (r *Reader) noteFit(how fit, p sinks.Position, info *jetstream.StreamInfo) error {
-	if how == fits {
-		r.noteGone(p.Sequence, info.State.FirstSeq)
-		return nil
-	}
-	r.missed = 0
-	if how == unread {
-		r.missed = max(info.State.FirstSeq, 1) - 1 // whatever was there before belonged to nobody
-		return nil
-	}
-	note := fmt.Sprintf("stream %s: %s; reading it from its first message, committed runs are kept", r.stream, how)
-	r.status.update(func(s *Status) { s.Note = note })
-	r.log.Warn("the stream does not fit the stored position", "stream", r.stream, "found", how.String(),
-		"position", p.Sequence, "last", info.State.LastSeq, "created", info.Created, "stored_created", p.Created)
-	if how == recreated && p.Epoch != r.flipped {
-		r.flipped = p.Epoch // until a message of the new stream is committed, every session finds the same once more
-		r.flips = append(r.flips, r.now())
-	}
-	for len(r.flips) > 0 && r.now().Sub(r.flips[0]) > flipTime {
-		r.flips = r.flips[1:]
-	}
-	if len(r.flips) > maxFlips {
-		return fmt.Errorf("%w: stream %s was recreated %d times within an hour: two brokers share one database",
-			sinks.ErrBlocked, r.stream, len(r.flips))
-	}
-	return nil
-}
-
-// noteGone says that what lies between the last accepted sequence and the next one has left the stream: it expired, or
-// somebody purged it. Each gap is said once; the numbers of a gap follow with the commit that steps over it.
-func (r *Reader) noteGone(last, next uint64) {
-	if next <= last+1 || next <= r.missed+1 {
-		return
-	}
-	from := max(last, r.missed) + 1
-	r.missed = next - 1
-	r.log.Error("messages left the stream before they were read", "stream", r.stream, "from", from, "through", r.missed,
-		"messages", r.missed-from+1)
-	note := fmt.Sprintf("stream %s: %d messages left it before they were read, sequences %d to %d", r.stream,
-		r.missed-from+1, from, r.missed)
-	r.status.update(func(s *Status) { s.Note = note })
-}
-
 // suspects is where a value lies that the store refuses for its content.
 type suspects struct {
 	limit   int    // of a batch, 0 is maxBatch
@@ -284,6 +234,9 @@ func (r *Reader) judge(it *item) {
 
 // committed takes note of a successful commit.
 func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
+	if b.Next.Epoch != before.Epoch {
+		r.timelines.found = finding{} // from now on it would be found again for another reason
+	}
 	if b.Next.Sequence >= r.suspects.through {
 		r.suspects = suspects{}
 	}

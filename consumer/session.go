@@ -88,7 +88,7 @@ func (s *session) begin(ctx context.Context) error {
 	if err := r.noteFit(how, s.stored, info); err != nil {
 		return err
 	}
-	s.gate = gate{last: s.position.Sequence, progress: r.now()}
+	s.gate = gate{last: s.position.Sequence, time: s.position.MessageTime, progress: r.now()}
 	r.status.stream(info)
 	r.status.begin(s.position)
 	if s.consumer, err = EnsureConsumer(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
@@ -132,6 +132,9 @@ func (s *session) align(ctx context.Context) error {
 	s.reader.reads(s.pending())
 	if info.Delivered.Stream == s.position.Sequence {
 		return nil
+	}
+	if err := s.notePutBack(ctx, info.AckFloor.Stream); err != nil {
+		return err
 	}
 	return s.reset(ctx)
 }

@@ -23,7 +23,7 @@ func (s *session) take(ctx, commits context.Context) error {
 				return err
 			}
 		}
-		ok, gone, err := s.accept(ctx, it.sequence)
+		ok, gone, err := s.accept(ctx, it)
 		if err != nil {
 			return err
 		}
@@ -64,6 +64,15 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 			return err
 		}
 	}
+	if err := s.unmoved(ctx); err != nil {
+		return err
+	}
+	s.reader.reads(true)
+	return nil
+}
+
+// unmoved is ErrPositionMoved where somebody else committed since the session read the position.
+func (s *session) unmoved(ctx context.Context) error {
 	p, err := s.reader.ledger.Position(ctx, s.reader.stream)
 	if err != nil {
 		return err
@@ -71,7 +80,6 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 	if p.Epoch != s.stored.Epoch || p.Sequence != s.stored.Sequence {
 		return sinks.ErrPositionMoved
 	}
-	s.reader.reads(true)
 	return nil
 }
 
@@ -107,17 +115,29 @@ func (s *session) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at stream: %w", err)
 	}
-	s.reader.status.stream(info)
-	if s.stored.Epoch > 0 && (!info.Created.Equal(s.position.Created) || info.State.LastSeq < s.position.Sequence) {
-		return fmt.Errorf("stream %s is not the one that was read: %w", s.reader.stream, sinks.ErrPositionMoved)
+	how, err := checkStream(ctx, s.stream, info, s.position)
+	switch {
+	case err != nil:
+		return err
+	case how != fits:
+		return fmt.Errorf("stream %s is not as it was read: %s: %w", s.reader.stream, how, sinks.ErrPositionMoved)
 	}
+	s.reader.noteLost("", s.reader.lostUnread(fits, s.position, info))
+	s.reader.status.stream(info)
 	s.reader.tellDeadLetters(tellTime)
-	if s.waits {
+	if s.waits || info.State.LastSeq <= s.gate.last {
 		return nil // the rest is for the one that reads
 	}
-	s.reader.noteGone(s.gate.last, info.State.FirstSeq)
-	if info.State.LastSeq > s.gate.last {
-		return s.startOver(ctx, lookTime/2)
+	if s.reader.Status().State != Standby {
+		next, err := nextAfter(ctx, s.stream, s.gate.last)
+		switch {
+		case err != nil:
+			return err
+		case next == 0: // there is nothing to wait for
+			s.reader.noteGone(s.gate.last, info.State.LastSeq+1)
+			return nil
+		}
+		s.reader.noteGone(s.gate.last, next)
 	}
-	return nil
+	return s.startOver(ctx, lookTime/2)
 }
