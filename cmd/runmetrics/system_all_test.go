@@ -42,6 +42,8 @@ var systemTests = []struct {
 	{name: "dataverse-stop", heavy: true, run: testDataverseStop},
 	{name: "dataverse-kill", heavy: true, run: testDataverseKill},
 	{name: "outage", heavy: true, run: testOutage},
+	{name: "streams", heavy: true, run: testStreams},
+	{name: "takeover", heavy: true, run: testTakeover},
 	{name: "replicas", heavy: true, run: testReplicas},
 	{name: "hang", heavy: true, run: testHang},
 	{name: "nats-faults", heavy: true, run: testNATSFaults},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -18,6 +19,20 @@ import (
 
 // patience is how long the tests wait for what takes a moment: others may use the machine, too.
 const patience = 90 * time.Second
+
+// setting is a number that the environment may set otherwise for longer tests, or to repeat one.
+func setting(t *testing.T, name string, preset uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return preset
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
 
 // until fails the test unless the condition becomes true in time.
 func until(t *testing.T, limit time.Duration, what string, condition func() bool) {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"; the driver "sqlite" comes with the store
@@ -54,6 +55,20 @@ func (s *system) onPostgres(t *testing.T, settings ...string) *world {
 	return w
 }
 
+// share spreads the events over n streams as setup says, which are empty.
+func (w *world) share(t *testing.T, n int) {
+	t.Helper()
+	if err := w.broker.server.GlobalAccount().AddMapping(mapping(n)); err != nil {
+		t.Fatal(err)
+	}
+	said := w.call(t, w.environ, "setup", "--streams", strconv.Itoa(n)).stdout.String()
+	streams := printedStreams.FindStringSubmatch(said)
+	if streams == nil || strings.Count(streams[1], ",") != n-1 {
+		t.Fatalf("setup says %s", said)
+	}
+	w.environ["STREAMS"] = streams[1]
+}
+
 // run starts the service.
 func (w *world) run(t *testing.T) *program {
 	t.Helper()
@@ -84,25 +99,33 @@ func openDatabase(t *testing.T, environ map[string]string) *sql.DB {
 	return db
 }
 
-// standing is a row of stream_positions: how far a stream was read, and what became of everything up to there.
+// standing is how far streams were read, and what became of everything up to there, as stream_positions has it.
 type standing struct {
 	sequence, applied, duplicates, deadLetters, gone int64
 }
 
-// wantStanding fails the test unless one stream was read, in one epoch, to exactly there.
+// stands is how far all streams were read, taken together.
+func (w *world) stands(t *testing.T, db *sql.DB) (streams int, sum standing) {
+	t.Helper()
+	err := db.QueryRowContext(t.Context(), `SELECT count(*), CAST(coalesce(sum(sequence), 0) AS bigint),
+		CAST(coalesce(sum(applied), 0) AS bigint), CAST(coalesce(sum(duplicates), 0) AS bigint),
+		CAST(coalesce(sum(dead_letters), 0) AS bigint), CAST(coalesce(sum(gone), 0) AS bigint) FROM stream_positions`).
+		Scan(&streams, &sum.sequence, &sum.applied, &sum.duplicates, &sum.deadLetters, &sum.gone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return streams, sum
+}
+
+// wantStanding fails the test unless all streams were read, each in one epoch, to exactly there taken together.
 func (w *world) wantStanding(t *testing.T, want standing) {
 	t.Helper()
 	db := openDatabase(t, w.environ)
 	defer db.Close()
-	var got standing
-	var rows int
-	err := db.QueryRowContext(t.Context(), `SELECT count(*), max(sequence), max(applied), max(duplicates), max(dead_letters), max(gone)
-		FROM stream_positions`).Scan(&rows, &got.sequence, &got.applied, &got.duplicates, &got.deadLetters, &got.gone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if rows != 1 || got != want || got.sequence != got.applied+got.duplicates+got.deadLetters+got.gone {
-		t.Errorf("%d rows in stream_positions, %+v, want 1, %+v", rows, got, want)
+	rows, got := w.stands(t, db)
+	streams := 1 + strings.Count(w.environ["STREAMS"], ",")
+	if rows != streams || got != want || got.sequence != got.applied+got.duplicates+got.deadLetters+got.gone {
+		t.Errorf("%d rows in stream_positions, together %+v, want %d, %+v", rows, got, streams, want)
 	}
 }
 
