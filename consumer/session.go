@@ -195,7 +195,6 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			consume.Stop()
 			return s.drain(commits)
 		case <-lost:
 			return errDisconnected
@@ -203,7 +202,7 @@ func (s *session) run(ctx context.Context) error {
 			return errConsumeEnded
 		case <-s.reader.turn.changed:
 			if s.reader.turn.waits() {
-				return s.yield(consume, commits)
+				return s.yield(commits)
 			}
 		case result := <-s.done:
 			err = s.settle(commits, result)
@@ -270,7 +269,8 @@ func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelF
 	}
 }
 
-// drain commits what was folded. What was only received comes again to the next reader.
+// drain commits what was folded. What was only received comes again to the next reader. Messages are asked for as ever
+// meanwhile: a pin without requests would be taken for one that its holder left.
 func (s *session) drain(commits context.Context) error {
 	ctx, cancel := context.WithTimeout(commits, drainTime)
 	defer cancel()

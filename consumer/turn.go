@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // helpTime is how long a reader that is to make way reads all the same, once it found that nobody does.
@@ -56,8 +55,7 @@ func (t *turn) help() {
 }
 
 // yield ends a session for another process: it commits what is folded; the end of the session gives the pin back.
-func (s *session) yield(consume jetstream.ConsumeContext, commits context.Context) error {
-	consume.Stop()
+func (s *session) yield(commits context.Context) error {
 	if err := s.drain(commits); err != nil {
 		return err
 	}

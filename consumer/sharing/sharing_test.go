@@ -1,11 +1,16 @@
 package sharing
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // soon is how long processes may take to share evenly once they know each other.
@@ -19,7 +24,7 @@ func TestProcessesShareStreamsEvenly(t *testing.T) {
 	for _, c := range []struct{ streams, processes int }{{4, 2}, {6, 3}} {
 		t.Run(fmt.Sprintf("%d streams, %d processes", c.streams, c.processes), func(t *testing.T) {
 			play(t, c.streams, func(w *world) {
-				stop := w.flow(250 * time.Millisecond)
+				stop := w.flow(500 * time.Millisecond)
 				first := w.start("0", w.store)
 				w.until(soon, "the first one reads everything", w.even)
 				for n := 1; n < c.processes; n++ {
@@ -55,4 +60,113 @@ func (w *world) stay(d time.Duration) {
 	if shares, ok := w.shares(); moved > 0 || !ok || !w.even() {
 		w.t.Fatalf("%d moves in %s; shares %v", moved, d, shares)
 	}
+}
+
+// TestAQuietStreamHasOneReader: no message says who reads it, and no pin does. Nothing moves, and nothing is asked of the
+// store.
+func TestAQuietStreamHasOneReader(t *testing.T) {
+	play(t, 4, func(w *world) {
+		asked := &asked{Store: w.store}
+		w.start("0", asked)
+		w.start("1", asked)
+		w.until(soon, "shares are even", w.even)
+		before := asked.times.Load()
+		w.stay(20 * time.Minute)
+		if n := asked.times.Load() - before; n > 0 {
+			t.Errorf("the store was asked %d times", n)
+		}
+		for n := range w.streams {
+			w.publish(n)
+		}
+		w.stay(time.Minute)
+		w.expectAll()
+	})
+}
+
+// asked is a store that counts what a reader asks it.
+type asked struct {
+	sinks.Store
+	times atomic.Int64
+}
+
+func (s *asked) Position(ctx context.Context, stream string) (sinks.Position, error) {
+	s.times.Add(1)
+	return s.Store.Position(ctx, stream)
+}
+
+func (s *asked) Commit(ctx context.Context, previous sinks.Position, b *sinks.Batch) error {
+	s.times.Add(1)
+	return s.Store.Commit(ctx, previous, b)
+}
+
+// TestAProcessThatCannotCommitIsGivenNothing but a try from time to time: the others read its share, until it can.
+func TestAProcessThatCannotCommitIsGivenNothing(t *testing.T) {
+	play(t, 4, func(w *world) {
+		w.start("0", w.store)
+		full := &full{Store: w.store}
+		full.is.Store(true)
+		w.start("1", full)
+		stop := w.flow(500 * time.Millisecond)
+		time.Sleep(110 * time.Second)
+		if n := full.refused.Load(); n == 0 || n > 4*10 {
+			t.Errorf("%d commits were tried in two minutes, of 4 streams", n)
+		}
+		if shares, _ := w.shares(); shares[0] < 4 {
+			t.Errorf("shares %v", shares)
+		}
+		full.is.Store(false)
+		w.until(time.Minute, "shares are even", w.even)
+		stop()
+		w.expectAll()
+	})
+}
+
+// full is a store that can be read, but not written.
+type full struct {
+	sinks.Store
+	is      atomic.Bool
+	refused atomic.Int64
+}
+
+func (s *full) Commit(ctx context.Context, previous sinks.Position, b *sinks.Batch) error {
+	if s.is.Load() {
+		s.refused.Add(1)
+		return fmt.Errorf("commit: the disk is full: %w", sinks.ErrUnavailable)
+	}
+	return s.Store.Commit(ctx, previous, b)
+}
+
+// TestAStreamIsReadWhateverAProcessSays: one that says that it can read, and does not, delays what it should read.
+func TestAStreamIsReadWhateverAProcessSays(t *testing.T) {
+	play(t, 4, func(w *world) {
+		w.start("0", w.store)
+		w.until(soon, "it reads everything", w.even)
+		liar := w.connect()
+		said, err := json.Marshal(map[string]any{"id": "liar", "streams": w.streams})
+		w.must(err)
+		stopLying := make(chan struct{})
+		var lying sync.WaitGroup
+		lying.Go(func() {
+			for range time.Tick(interval) {
+				select {
+				case <-stopLying:
+					return
+				default:
+					w.must(liar.Publish(consumer.SharesSubject("main"), said))
+				}
+			}
+		})
+		w.until(soon, "it makes way", func() bool { shares, _ := w.shares(); return shares[0] == 2 })
+		for range 10 {
+			for n := range w.streams {
+				w.publish(n)
+			}
+			w.until(gone, "everything is committed", w.committed)
+			time.Sleep(10 * time.Second)
+		}
+		close(stopLying)
+		lying.Wait()
+		w.until(gone, "it reads everything again", w.even)
+		w.expectAll()
+	})
 }
