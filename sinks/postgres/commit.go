@@ -3,9 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,10 +30,15 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 		rows.fill(inOrder(b.Runs))
 		s.queueRuns(pipeline, rows, b.At)
 	}
+	var full []events.Reason
 	if len(b.DeadLetters) > 0 {
-		s.queueDeadLetters(pipeline, b)
+		s.queueDeadLetters(pipeline, b, &full)
 	}
-	return failed("commit batch", s.pool.SendBatch(ctx, pipeline).Close())
+	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
+		return failed("commit batch", err)
+	}
+	s.full.add(b.Next.Stream, full)
+	return nil
 }
 
 const advancePosition = `
@@ -156,47 +159,4 @@ func (r *runRows) empty() {
 	for i := range r.values {
 		r.values[i].b = r.values[i].b[:0]
 	}
-}
-
-// writeDeadLetters keeps rows up to the limit of their reason and counts the rest. The position's row lock, taken
-// before, lets no other commit of the stream count at the same time.
-const writeDeadLetters = `
-WITH letters AS (
-	SELECT l.*, coalesce(c.kept, 0) + row_number() OVER (PARTITION BY l.reason ORDER BY l.sequence) <= $3::bigint AS keep
-	FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-		$11::bigint[], $12::text[])
-		AS l (sequence, subject, campaign_id, run_id, reason, field, detail, time, payload)
-	LEFT JOIN dead_letter_counts c ON c.stream = $1::text AND c.reason = l.reason
-), kept AS (
-	INSERT INTO dead_letters
-		(stream, epoch, sequence, subject, campaign_id, run_id, reason, field, detail, time, payload)
-	SELECT $1::text, $2::bigint, sequence, subject, campaign_id, run_id, reason, field, detail,
-		timestamptz 'epoch' + time * interval '1 microsecond', decode(payload, 'hex')
-	FROM letters WHERE keep
-)
-INSERT INTO dead_letter_counts AS c (stream, reason, kept, dropped, first_dropped, last_dropped)
-SELECT $1::text, reason, count(*) FILTER (WHERE keep), count(*) FILTER (WHERE NOT keep),
-	min(sequence) FILTER (WHERE NOT keep), max(sequence) FILTER (WHERE NOT keep)
-FROM letters GROUP BY reason ORDER BY reason
-ON CONFLICT (stream, reason) DO UPDATE SET kept = c.kept + excluded.kept, dropped = c.dropped + excluded.dropped,
-	first_dropped = coalesce(c.first_dropped, excluded.first_dropped),
-	last_dropped = coalesce(excluded.last_dropped, c.last_dropped)`
-
-func (s *Store) queueDeadLetters(pipeline *pgx.Batch, b *sinks.Batch) {
-	column := func(add func(a *array, d *sinks.DeadLetter)) string { return arrayOf(b.DeadLetters, add) }
-	pipeline.Queue(writeDeadLetters, b.Next.Stream, b.Next.Epoch, int64(s.deadLetterLimit),
-		column(func(a *array, d *sinks.DeadLetter) { a.integer(int64(d.Sequence)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Subject)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.CampaignID)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.RunID)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(string(d.Reason)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Field)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(cleanText(d.Detail)) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.time(d.Time) }),
-		column(func(a *array, d *sinks.DeadLetter) { a.text(hex.EncodeToString(d.Payload)) }))
-}
-
-// cleanText makes text that Postgres keeps of what may be any bytes, as subjects are.
-func cleanText(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }

@@ -23,6 +23,7 @@ FROM stream_positions WHERE stream = $1::text ORDER BY epoch DESC LIMIT 1`
 func (s *Store) Position(ctx context.Context, stream string) (sinks.Position, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
+	s.full.forget(stream)
 	p := sinks.Position{Stream: stream}
 	var (
 		created, messageTime pgtype.Text

@@ -82,6 +82,7 @@ type Store struct {
 	host, database  string
 	deadLetterLimit int
 	marks           bool
+	full            fullReasons
 
 	closing context.Context // ends when Close is called
 	close   context.CancelFunc
