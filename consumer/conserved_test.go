@@ -1,8 +1,11 @@
 package consumer_test
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -51,4 +54,26 @@ func watch(t *testing.T, r *running) {
 		close(end)
 		<-ended
 	})
+}
+
+// lateAnswer is a store whose answer to a commit comes only when its client gives up.
+type lateAnswer struct{ sinks.Store }
+
+func (s lateAnswer) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
+	err := s.Store.Commit(ctx, prev, b)
+	<-ctx.Done()
+	return err
+}
+
+func TestACommitUnderWayCountsAlsoWhenItsSessionEnds(t *testing.T) {
+	b, store := startBroker(t), openSQLite(t)
+	var conn *nats.Conn
+	r := b.startReader(t, lateAnswer{store}, func(c *consumer.Config) { conn = c.Conn })
+	list := history(1)
+	waitCommitted(t, b, store, b.publish(t, messagesOf(list)...))
+	conn.Close()
+	if s := waitFor(t, r, consumer.Degraded); s.Applied != 1 || s.Discarded != 0 || s.InFlight != 0 {
+		t.Errorf("one event is in the store: %+v", s)
+	}
+	conserved(t, r, store)
 }

@@ -256,7 +256,9 @@ func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelF
 	consume.Stop()
 	cancel()
 	if s.inFlight != nil {
-		<-s.done
+		if last := <-s.done; last.err == nil { // stored all the same: nobody will read it again
+			s.reader.committed(last.batch, s.stored)
+		}
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
