@@ -18,7 +18,7 @@ type gate struct {
 	time     time.Time // when the stream stored it
 	next     uint64    // the stream's next one after last where that is known, else 0
 	moved    bool      // a message was accepted since progress was last set
-	progress time.Time // about when a message was last accepted, or the broker last asked to start over
+	progress time.Time // when a message was last accepted, or the broker last asked to start over
 }
 
 // accept tells whether the item is the stream's next message, and how many sequences before it the stream no longer
@@ -51,13 +51,18 @@ func (s *session) accept(ctx context.Context, it *item) (ok bool, gone uint64, e
 	return true, gone, nil
 }
 
+// stamp notes when there was progress. For each message, reading the clock would be a tenth of folding it.
+func (g *gate) stamp(now time.Time) {
+	if g.moved {
+		g.progress, g.moved = now, false
+	}
+}
+
 // startOver asks the broker to deliver from the last accepted message on, unless there was progress less than patience
 // ago. Only the reader that holds the pin may: rivals' resets would chase each other.
 func (s *session) startOver(ctx context.Context, patience time.Duration) error {
 	now := s.reader.now()
-	if s.gate.moved {
-		s.gate.progress, s.gate.moved = now, false // reading the clock for each message would be a tenth of folding it
-	}
+	s.gate.stamp(now)
 	if now.Sub(s.gate.progress) < patience {
 		return nil
 	}

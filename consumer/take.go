@@ -38,6 +38,7 @@ func (s *session) take(ctx, commits context.Context) error {
 		s.reader.judge(it)
 		s.open.fold(it, s.cache)
 	}
+	s.gate.stamp(s.reader.now())
 	return nil
 }
 
