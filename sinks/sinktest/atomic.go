@@ -21,6 +21,8 @@ func (s suite) atomicTests() []test {
 	}
 }
 
+// unbalancedPosition has each count of a position too great or too small, in the first commit of an epoch, which makes a
+// row, and in one that goes on.
 func (s suite) unbalancedPosition(t *testing.T) {
 	store, db := s.open(t, Options{})
 	w := NewWriter(t, store, stream)
@@ -29,11 +31,26 @@ func (s suite) unbalancedPosition(t *testing.T) {
 	}
 	before := db.dump(t)
 	b := w.Fold(execution(key("r"), "9"))
-	b.Next.Sequence++
-	if err := w.Commit(t.Context(), b); !errors.Is(err, sinks.ErrRefused) {
-		t.Errorf("sequence that is not the sum of what became of it: %v", err)
+	first := succeed(w.Position)
+	first.Sequence, first.Applied = 1, 1
+	for _, right := range []sinks.Position{b.Next, first} {
+		for _, off := range []sinks.Position{{Sequence: 1}, {Applied: 1}, {Applied: -1}, {Duplicates: 1}, {DeadLetters: 1}, {Gone: 1}} {
+			wrong := *b
+			wrong.Next = right
+			wrong.Next.Sequence += off.Sequence
+			wrong.Next.Applied += off.Applied
+			wrong.Next.Duplicates += off.Duplicates
+			wrong.Next.DeadLetters += off.DeadLetters
+			wrong.Next.Gone += off.Gone
+			if err := store.Commit(t.Context(), w.Position, &wrong); !errors.Is(err, sinks.ErrRefused) {
+				t.Errorf("%+v is no sum: %v", wrong.Next, err)
+			}
+			db.untouched(t, before)
+		}
 	}
-	db.untouched(t, before)
+	if err := w.Commit(t.Context(), b); err != nil {
+		t.Errorf("the sum itself: %v", err)
+	}
 }
 
 func (s suite) positionBeforeVersions(t *testing.T) {
