@@ -16,6 +16,7 @@ import (
 // while items are folded into it; sealing fixes the records, because the next batch goes on with the same runs.
 type batch struct {
 	items []*item
+	bytes int   // of their payload
 	gone  int64 // sequences before or between the items that the stream no longer holds
 	runs  map[events.Key]*change
 	at    time.Time // when it was sealed: UpdatedAt of its records
@@ -37,6 +38,7 @@ func newBatch() *batch { return &batch{runs: make(map[events.Key]*change)} }
 func (b *batch) fold(it *item, cache *cache) {
 	at := int32(len(b.items))
 	b.items = append(b.items, it)
+	b.bytes += it.bytes
 	if it.rejected != nil {
 		it.outcome = dead
 		return
@@ -50,6 +52,9 @@ func (b *batch) fold(it *item, cache *cache) {
 	c.items = append(c.items, at)
 	b.apply(c, at)
 }
+
+// full tells whether the batch has as many items as the limit, or as many bytes as it may have.
+func (b *batch) full(limit int) bool { return len(b.items) >= limit || b.bytes >= maxBatchBytes }
 
 // apply gives one item to its run.
 func (b *batch) apply(c *change, at int32) {
@@ -173,6 +178,6 @@ func deadLetter(it *item) sinks.DeadLetter {
 		d.CampaignID, d.RunID, _ = events.ParseSubject(it.subject)
 		d.Subject, d.Payload = it.subject, it.payload
 	}
-	d.Payload = slices.Clone(d.Payload[:min(len(d.Payload), sinks.MaxDeadPayload)])
+	d.Payload = d.Payload[:min(len(d.Payload), sinks.MaxDeadPayload)]
 	return d
 }

@@ -1,12 +1,15 @@
 package consumer
 
 import (
+	"bytes"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // item is one message on its way through the pipeline. It is decoded where it arrives, beside the fold and the commit of
@@ -17,12 +20,12 @@ type item struct {
 	pin      string
 	reply    string // where to acknowledge
 	more     bool   // the stream holds messages behind it that were not delivered yet
-	bytes    int
+	bytes    int    // of payload, roughly as many as it holds on to
 
 	event    events.Event
 	rejected *events.Rejection // else the event is good
 	subject  string            // of a rejected message only, as is payload
-	payload  []byte
+	payload  []byte            // what a dead letter keeps of it
 
 	outcome outcome // set by the fold
 }
@@ -75,7 +78,9 @@ func (b *inbox) receive(m jetstream.Msg) {
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
 	})
 	if it.rejected != nil {
-		it.subject, it.payload = m.Subject(), m.Data()
+		// The rest goes at once: a message may have a mebibyte.
+		it.subject, it.payload = m.Subject(), bytes.Clone(m.Data()[:min(it.bytes, sinks.MaxDeadPayload)])
+		it.bytes = len(it.payload)
 	}
 	b.push(it)
 }
@@ -116,20 +121,24 @@ func (b *inbox) signal() {
 	}
 }
 
-// take returns up to n of the oldest items and how many were dropped since the last call.
-func (b *inbox) take(n int) (items []*item, dropped int64) {
+// take returns the oldest items, up to n of them and up to the one with which they have size bytes, and how many were
+// dropped since the last call.
+func (b *inbox) take(n, size int) (items []*item, dropped int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	dropped, b.dropped = b.dropped, 0
-	if len(b.items) <= n {
+	if len(b.items) <= n && b.bytes <= size {
 		items, b.items, b.bytes = b.items, nil, 0
 		return items, dropped
 	}
-	items = b.items[:n:n]
-	b.items = b.items[n:]
-	for i := range items {
-		b.bytes -= items[i].bytes
+	taken, left := 0, b.bytes
+	for taken < min(n, len(b.items)) && b.bytes-left < size {
+		left -= b.items[taken].bytes
+		taken++
 	}
+	items = slices.Clone(b.items[:taken])
+	clear(b.items[:taken]) // the array stays, and would hold on to them
+	b.items, b.bytes = b.items[taken:], left
 	b.signal()
 	return items, dropped
 }

@@ -15,6 +15,8 @@ import (
 const (
 	// maxBatch bounds the items of one commit, and with it memory and the time that a commit takes.
 	maxBatch = 10_000
+	// maxBatchBytes bounds their payload: events have about 300 bytes, so it is met by dead letters and odd events only.
+	maxBatchBytes = 16 << 20
 	// pullMessages is how many messages are asked for at a time.
 	pullMessages = 10_000
 	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit

@@ -11,11 +11,11 @@ import (
 
 // take folds what has arrived, as far as it fits into the open batch.
 func (s *session) take(ctx, commits context.Context) error {
-	room := s.reader.batchLimit() - len(s.open.items)
-	if room <= 0 {
+	limit := s.reader.batchLimit()
+	if s.open.full(limit) {
 		return nil // the end of the commit under way makes room, and looks again
 	}
-	items, dropped := s.inbox.take(room)
+	items, dropped := s.inbox.take(limit-len(s.open.items), maxBatchBytes-s.open.bytes)
 	s.reader.status.read(len(items)+int(dropped), int(dropped))
 	for _, it := range items {
 		if it.pin != s.pin {
@@ -48,7 +48,7 @@ func (s *session) ripe() bool {
 	if n == 0 || s.inFlight != nil {
 		return false
 	}
-	if s.open.ripe || !s.open.items[n-1].more || n >= s.reader.batchLimit() {
+	if s.open.ripe || !s.open.items[n-1].more || s.open.full(s.reader.batchLimit()) {
 		return true
 	}
 	if s.gathered == nil {
