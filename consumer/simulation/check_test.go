@@ -78,7 +78,7 @@ func (w *world) check(ctx context.Context) error {
 
 // positions reads all epochs of all streams, oldest first.
 func (w *world) positions(ctx context.Context) ([]sinks.Position, error) {
-	rows, err := w.database.plain.QueryContext(ctx, `SELECT stream, epoch, created, sequence, coalesce(message_time, ''), applied,
+	rows, err := w.database.query(ctx, `SELECT stream, epoch, created, sequence, coalesce(message_time, ''), applied,
 		duplicates, dead_letters, gone FROM stream_positions ORDER BY epoch, stream`)
 	if err != nil {
 		return nil, err

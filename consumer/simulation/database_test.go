@@ -25,6 +25,8 @@ type database struct {
 	plain *sql.DB // one connection: backups are temporary tables of it
 	empty string  // statements that remove every row
 	saved bool    // there is a backup
+
+	prepared map[string]*sql.Stmt // by query: each is asked after every step
 }
 
 // tables are all that commits write to, the position first: whoever removes rows waits for a commit under way there.
@@ -107,11 +109,24 @@ func (d *database) restore(ctx context.Context) error {
 	return d.exec(ctx, statements...)
 }
 
+func (d *database) query(ctx context.Context, query string) (*sql.Rows, error) {
+	if d.prepared == nil {
+		d.prepared = make(map[string]*sql.Stmt)
+	}
+	if d.prepared[query] == nil {
+		var err error
+		if d.prepared[query], err = d.plain.PrepareContext(ctx, query); err != nil {
+			return nil, fmt.Errorf("%s: %w", query, err)
+		}
+	}
+	return d.prepared[query].QueryContext(ctx)
+}
+
 // rows returns what a query finds, each row as its values separated by blanks, sorted by the query.
 func (d *database) rows(ctx context.Context, query string) ([]string, error) {
-	rows, err := d.plain.QueryContext(ctx, query)
+	rows, err := d.query(ctx, query)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", query, err)
+		return nil, err
 	}
 	defer rows.Close()
 	columns, err := rows.Columns()

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -92,6 +93,7 @@ func toProcess(t *rapid.T, slot int) step {
 	return step{text: fmt.Sprintf("%s %d", act.text, slot), do: func(_ context.Context, w *world) error {
 		if r := w.process(slot); r != nil {
 			act.do(r)
+			w.meddled = w.meddled || strings.HasPrefix(act.text, "lose")
 		}
 		return nil
 	}}
@@ -103,14 +105,12 @@ var methods = []sinktest.Method{sinktest.Position, sinktest.Load, sinktest.Commi
 // toDatabase draws what becomes of a process's calls, and of the database.
 func toDatabase(t *rapid.T, slot int) step {
 	method, times := rapid.SampledFrom(methods).Draw(t, "method"), rapid.IntRange(1, 3).Draw(t, "times")
-	f := fault{rapid.SampledFrom([]sinktest.Fault{sinktest.NotStored, sinktest.Stored, sinktest.StoredLater}).Draw(t, "fault"),
-		rapid.IntRange(0, 2).Draw(t, "dies") == 0}
-	form := map[sinktest.Fault]string{sinktest.NotStored: "not stored", sinktest.Stored: "stored", sinktest.StoredLater: "stored later"}[f.Fault]
-	if f.dies {
-		form += " and dies of it"
-	}
+	f := fault{rapid.SampledFrom([]sinktest.Fault{sinktest.None, sinktest.NotStored, sinktest.Stored, sinktest.StoredLater}).Draw(t, "fault"),
+		rapid.SampledFrom([]then{goesOn, dies, pauses}).Draw(t, "then")}
+	form := [...]string{sinktest.None: "succeed", sinktest.NotStored: "fail", sinktest.Stored: "fail but are stored",
+		sinktest.StoredLater: "fail and are stored later"}[f.Fault]
 	return rapid.SampledFrom([]step{
-		{text: fmt.Sprintf("the next %d calls of %s by %d fail, %s", times, method, slot, form), do: func(_ context.Context, w *world) error {
+		{text: fmt.Sprintf("the next %d calls of %s by %d %s%s", times, method, slot, form, f.then), do: func(_ context.Context, w *world) error {
 			if r := w.process(slot); r != nil {
 				r.expect(method, f, times)
 			}
@@ -123,7 +123,10 @@ func toDatabase(t *rapid.T, slot int) step {
 			return nil
 		}},
 		{text: "back the database up", do: func(ctx context.Context, w *world) error { return w.database.backup(ctx) }},
-		{text: "restore the database", do: func(ctx context.Context, w *world) error { return w.database.restore(ctx) }},
+		{text: "restore the database", do: func(ctx context.Context, w *world) error {
+			w.restored = w.restored || w.database.saved
+			return w.database.restore(ctx)
+		}},
 	}).Draw(t, "database")
 }
 

@@ -34,8 +34,17 @@ type replica struct {
 // fault is what becomes of one call of the database.
 type fault struct {
 	sinktest.Fault
-	dies bool // and the process with it
+	then then
 }
+
+// then is what becomes of the process that makes the call.
+type then string
+
+const (
+	goesOn then = ""
+	dies   then = " and dies of it"
+	pauses then = " after a pause"
+)
 
 // start starts a process. Its broker and its database may be away.
 func (w *world) start(name string) (*replica, error) {
@@ -73,24 +82,34 @@ func (w *world) start(name string) (*replica, error) {
 // plan decides on a call before it takes place.
 func (r *replica) plan(_ context.Context, m sinktest.Method, _ int) sinktest.Fault {
 	r.runs()
+	f := r.next(m)
+	switch f.then {
+	case dies:
+		go r.kill()
+	case pauses:
+		r.pause()
+		r.runs()
+	}
+	return f.Fault
+}
+
+// next is what is planned for a call. A dead process reaches nothing, not even with the call that it dies of, unless that
+// is stored.
+func (r *replica) next(m sinktest.Method) fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dead {
-		return sinktest.NotStored
+		return fault{sinktest.NotStored, goesOn}
 	}
 	queue := r.faults[m]
 	if len(queue) == 0 {
-		return sinktest.None
+		return fault{sinktest.None, goesOn}
 	}
-	f := queue[0]
 	r.faults[m] = queue[1:]
-	if f.dies {
-		go r.kill()
-		if f.Fault == sinktest.NotStored {
-			r.dead = true
-		}
+	if queue[0].then == dies {
+		r.dead = true
 	}
-	return f.Fault
+	return queue[0]
 }
 
 func (r *replica) expect(m sinktest.Method, f fault, times int) {
