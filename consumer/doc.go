@@ -15,5 +15,5 @@
 //     records. A crash here costs a redelivery that step 2 drops, and one announcement.
 //
 // Correctness rests on the compare-and-set of the position alone. The pin of the consumer only keeps replicas from
-// working twice.
+// working twice, and Shares only divides streams among them.
 package consumer

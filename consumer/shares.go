@@ -17,23 +17,17 @@ import (
 )
 
 const (
-	// DefaultShareInterval is how often a process says which streams it can read. A process that is dead is noticed
-	// before its pins end.
-	DefaultShareInterval = DefaultPinnedTTL / 4
-	// beats is how often within an interval a process looks whether what it can read has changed; if so, it says so at once.
-	beats = 8
-	// silence is after how many intervals a process that says nothing is gone.
-	silence = 3
-	// probation is for how many intervals nothing is given to a reader that failed: one that fails at every commit
-	// would take its streams again and again.
-	probation = 15
+	// ShareInterval is how often a process says which streams it can read. So one that is dead is missed before its pins
+	// end.
+	ShareInterval = DefaultPinnedTTL / 4
+	// shareBeat is how often it looks whether that has changed; if so, it says so at once.
+	shareBeat = ShareInterval / 8
+	// shareSilence is after how long a process that says nothing is gone.
+	shareSilence = 3 * ShareInterval
+	// probation is how long nothing is given to a reader that failed: one that fails at every commit would take its stream
+	// again and again.
+	probation = 15 * ShareInterval
 )
-
-// SharesConfig is what Shares needs. Readers is required: all of one deployment and on one connection.
-type SharesConfig struct {
-	Readers  []*Reader
-	Interval time.Duration // default DefaultShareInterval; the same in every process
-}
 
 // Shares divides the streams of a deployment evenly among the processes that read them: the broker does not, the first
 // one that asks gets every pin and keeps it.
@@ -41,17 +35,16 @@ type SharesConfig struct {
 // Each process says every interval, on the core subject SharesSubject, which streams it could read, and remembers what
 // the others said. From that alone, each works out the same division (see divide), and makes way where another process
 // is to read: it commits what it has, gives the pin back and asks for it no more. Who reads at the moment has no part in
-// it, so no move causes another: while the processes stay the same, a stream moves once at the most. When all of them can
-// read every stream, their shares differ by one at the most.
+// it, so no move causes another: once the processes know each other, and while what they can read stays the same, each
+// stream moves once at the most. When all of them can read every stream, their shares differ by one at the most.
 //
 // It is a hint. A stream that no process can read, as far as this one knows, is asked for by all, and so is one that is
-// left unread (see Reader.helps); what two processes read at a time is applied once.
+// left unread (see helpTime); what two processes read at a time is applied once.
 type Shares struct {
 	id           string
 	conn         *nats.Conn
 	subject      string
 	readers      []*Reader
-	interval     time.Duration
 	heard        chan *nats.Msg
 	subscription *nats.Subscription
 
@@ -76,14 +69,15 @@ type bid struct {
 // SharesSubject is where the processes of a deployment say which streams they can read.
 func SharesSubject(deployment string) string { return "runmetrics." + deployment + ".readers" }
 
-// NewShares listens to the others from now on; Run says what this process can read.
-func NewShares(c SharesConfig) (*Shares, error) {
-	if len(c.Readers) == 0 {
-		return nil, errors.New("consumer: shares need Readers")
+// NewShares listens to the other processes from now on; Run says what this one can read. Its readers are of one deployment
+// and on one connection.
+func NewShares(readers []*Reader) (*Shares, error) {
+	if len(readers) == 0 {
+		return nil, errors.New("consumer: shares need readers")
 	}
-	r := c.Readers[0]
-	s := &Shares{id: uuid.NewString(), conn: r.conn, subject: SharesSubject(r.deployment), readers: c.Readers,
-		interval: cmp.Or(c.Interval, DefaultShareInterval), heard: make(chan *nats.Msg, 256), others: make(map[string]neighbour)}
+	first := readers[0]
+	s := &Shares{id: uuid.NewString(), conn: first.conn, subject: SharesSubject(first.deployment), readers: readers,
+		heard: make(chan *nats.Msg, 256), others: make(map[string]neighbour)}
 	var err error
 	if s.subscription, err = s.conn.ChanSubscribe(s.subject, s.heard); err != nil {
 		return nil, fmt.Errorf("listen to other readers: %w", err)
@@ -95,7 +89,7 @@ func NewShares(c SharesConfig) (*Shares, error) {
 // with the readers.
 func (s *Shares) Run(ctx context.Context) error {
 	defer s.subscription.Unsubscribe() // fails only where the connection is closed
-	beat := time.NewTicker(s.interval / beats)
+	beat := time.NewTicker(shareBeat)
 	defer beat.Stop()
 	for {
 		select {
@@ -113,15 +107,15 @@ func (s *Shares) Run(ctx context.Context) error {
 
 // beat forgets who is gone, and says what this process can read, where that is due or has changed.
 func (s *Shares) beat(now time.Time) {
-	maps.DeleteFunc(s.others, func(_ string, n neighbour) bool { return now.Sub(n.heard) > silence*s.interval })
+	maps.DeleteFunc(s.others, func(_ string, n neighbour) bool { return now.Sub(n.heard) > shareSilence })
 	var able []string
 	for _, r := range s.readers {
-		if r.status.able(now.Add(-probation * s.interval)) {
+		if r.status.able(now.Add(-probation)) {
 			able = append(able, r.stream)
 		}
 	}
 	if !now.Before(s.due) || !slices.Equal(able, s.able) {
-		s.able, s.due = able, now.Add(s.interval)
+		s.able, s.due = able, now.Add(ShareInterval)
 		s.say(able)
 	}
 }

@@ -18,7 +18,7 @@ Without NATS_URL it starts a NATS server in this process, with its files in DATA
 metrics in SQLite there. What is embedded sets itself up; outside servers are set up by "runmetrics setup".
 
 A database or a NATS server that is away is waited for: /readyz says so. Any number of replicas may run on the same
-servers; one reads each stream, the others stand by, all answer queries.`,
+servers: they share the streams, one reads each, the others stand by; all answer queries.`,
 		Example: `  runmetrics run
   NATS_URL=nats://nats:4222 DATABASE_URL=postgres://user@host/metrics runmetrics run
   HTTP_ADDR=0.0.0.0:8080 API_KEYS_FILE=api-keys runmetrics run`,

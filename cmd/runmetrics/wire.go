@@ -171,7 +171,7 @@ func (s *service) openReaders(context.Context) error {
 	}
 	s.refusals.tell(s.readers)
 	if len(s.readers) > 1 {
-		s.shares, err = consumer.NewShares(consumer.SharesConfig{Readers: s.readers})
+		s.shares, err = consumer.NewShares(s.readers)
 	}
 	return err
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // soon is how long processes may take to share evenly once they know each other.
-const soon = 2 * interval
+const soon = 2 * consumer.ShareInterval
 
 // gone is how long they may take to read what a dead process left: until its pin ends.
 const gone = consumer.DefaultPinnedTTL + 2*time.Second
@@ -147,7 +147,7 @@ func TestAStreamIsReadWhateverAProcessSays(t *testing.T) {
 		stopLying := make(chan struct{})
 		var lying sync.WaitGroup
 		lying.Go(func() {
-			for range time.Tick(interval) {
+			for range time.Tick(consumer.ShareInterval) {
 				select {
 				case <-stopLying:
 					return

@@ -1,4 +1,4 @@
-// Package sharing plays several processes that share streams, in virtual time: an hour of theirs passes in seconds. Its
+// Package sharing plays several processes that share streams, in virtual time: minutes of theirs pass in seconds. Its
 // tests have a directory of their own, because clocks of both kinds do not go into one binary: nats.go keeps timers in a
 // pool.
 package sharing
@@ -28,9 +28,6 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sqlite"
 )
-
-// interval is how often processes speak.
-const interval = consumer.DefaultShareInterval
 
 func TestMain(m *testing.M) {
 	ats.Register() // the server's clock is of the whole process: it must not begin in virtual time
@@ -126,7 +123,7 @@ func (w *world) start(name string, ledger sinks.Ledger) *process {
 		w.must(err)
 		p.readers = append(p.readers, r)
 	}
-	shares, err := consumer.NewShares(consumer.SharesConfig{Readers: p.readers})
+	shares, err := consumer.NewShares(p.readers)
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
