@@ -50,6 +50,7 @@ var systemTests = []struct {
 	{name: "hostile-blocked", heavy: true, run: testHostileBlocked},
 	{name: "hang", heavy: true, run: testHang},
 	{name: "nats-faults", heavy: true, run: testNATSFaults},
+	{name: "nats-users", heavy: true, run: testNATSUsers},
 	{name: "drain", run: testDrain},
 	{name: "dataverse-secret", run: testDataverseSecret},
 	{name: "benchmark", run: testBenchmark},

@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/consumer"
 )
 
 // natsUsers is the file whose rights the tests of the broker's side run under.
@@ -131,6 +133,23 @@ func (g *guarded) jetStream(t *testing.T, user, inbox string) jetstream.JetStrea
 		t.Fatal(err)
 	}
 	return js
+}
+
+// take lets the operator have a message, so that the reader has to make the broker deliver it again, and keep the pin, so
+// that the reader has to take that away.
+func (g *guarded) take(t *testing.T, keep bool) {
+	t.Helper()
+	conn := g.jetStream(t, "operator", "_INBOX_main").Conn()
+	of := "RUN_EVENTS." + consumer.ConsumerName("main")
+	if _, err := conn.Request("$JS.API.CONSUMER.MSG.NEXT."+of, []byte(`{"batch":1,"group":"reader"}`), patience); err != nil {
+		t.Fatal(err)
+	}
+	if keep {
+		return
+	}
+	if _, err := conn.Request("$JS.API.CONSUMER.UNPIN."+of, []byte(`{"group":"reader"}`), patience); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func urlOf(user, address string) string {
