@@ -1,7 +1,7 @@
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-all lint bench ci
+.PHONY: help dev test test-all lint bench sim ci
 
 dev: ## run everything embedded, with sample agents
 	go run ./cmd/runmetrics dev
@@ -19,6 +19,10 @@ lint: ## vet and staticcheck
 bench: ## bare read, committed events/s by one stream and by several, delays to the store and to Dataverse (a few minutes)
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^(BenchmarkPipeline|BenchmarkStreams)$$' -benchtime 3x -timeout 30m ./consumer
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkDataverse' -benchtime 1x -timeout 30m ./cmd/runmetrics
+
+sim: ## random histories with everything that may go wrong, on both stores: make sim RUNS=1000 SEED=1
+	RUNMETRICS_TEST_ALL=1 go test ./consumer/simulation -count=1 -v -timeout 24h \
+		$(if $(RUNS),-rapid.checks=$(RUNS)) $(if $(SEED),-rapid.seed=$(SEED))
 
 ci: ## what .ci/run does
 	.ci/run
