@@ -45,6 +45,7 @@ var systemTests = []struct {
 	{name: "streams", heavy: true, run: testStreams},
 	{name: "takeover", heavy: true, run: testTakeover},
 	{name: "restore", heavy: true, run: testRestore},
+	{name: "restore", heavy: true, run: testRestore},
 	{name: "replicas", heavy: true, run: testReplicas},
 	{name: "hostile-postgres", heavy: true, run: testHostilePostgres},
 	{name: "hostile-pgbouncer", heavy: true, run: testHostilePgBouncer},
