@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/google/uuid"
@@ -51,13 +54,21 @@ func failed(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w%s", doing, meaning, answer, advice(answer))
 }
 
-// bare takes off what names user and database of a connection that was not made, and folds its lines into one.
+// bare says in plain words that the connection was lost or that nothing was answered in time. It takes off what names user
+// and database of a connection that was not made, and folds its lines into one.
 func bare(err error) error {
 	var connect *pgconn.ConnectError
-	if !errors.As(err, &connect) {
-		return err
+	if errors.As(err, &connect) {
+		return &connectError{connect.Unwrap()}
 	}
-	return &connectError{connect.Unwrap()}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer in time: %w", err)
+	}
+	var network *net.OpError
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) {
+		return fmt.Errorf("connection lost: %w", err)
+	}
+	return err
 }
 
 type connectError struct{ err error }
@@ -103,8 +114,10 @@ func advice(answer *pgconn.PgError) string {
 	switch answer.Code {
 	case readOnly:
 		return "; after a fail-over the database URL must lead to the new primary"
-	case "28000", "28P01", "3D000": // no such user, wrong password, no such database
-		return "; mend it there, or correct the database URL and start again"
+	case "28000", "28P01": // no such role, or wrong password
+		return "; mend the role or its password, or correct the database URL and start again"
+	case "3D000": // no such database
+		return "; create it, or correct the database URL and start again"
 	case "42501": // a missing right
 		return "; grant the user of the database URL the right to read and write this program's tables"
 	case "53300": // too many connections
