@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// commitTime is how long a commit may take before it counts as doubtful. Meanwhile the reader keeps its pin, so this
-	// is also how long a standby with a better way to the database waits.
+	// commitTime is how long a commit may take before it counts as doubtful, and a look at the position before it counts
+	// as failed. Meanwhile the reader keeps its pin, so this is also how long a standby with a better way to the database
+	// waits.
 	commitTime = 2 * DefaultPinnedTTL
 	// maxConflicts is how often one batch is folded again on top of what others stored before the session gives up.
 	maxConflicts = 20

@@ -186,11 +186,20 @@ func (r *Reader) standsBy(position uint64) {
 	r.tellOwner(false)
 }
 
+// stored reads the position from the store, which may hang.
+func (r *Reader) stored(ctx context.Context) (sinks.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTime)
+	defer cancel()
+	return r.ledger.Position(ctx, r.stream)
+}
+
 // identify learns the database's name once; it cannot change under a running process.
 func (r *Reader) identify(ctx context.Context) error {
 	if r.identity != (sinks.Identity{}) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, commitTime)
+	defer cancel()
 	id, err := r.ledger.Identity(ctx)
 	if err != nil {
 		return fmt.Errorf("identify the database: %w", err)

@@ -68,7 +68,7 @@ func (s *session) begin(ctx context.Context) error {
 	if err = r.identify(ctx); err != nil {
 		return err
 	}
-	if s.stored, err = r.ledger.Position(ctx, r.stream); err != nil {
+	if s.stored, err = r.stored(ctx); err != nil {
 		return err
 	}
 	switch s.stream, err = r.js.Stream(ctx, r.stream); {

@@ -74,7 +74,7 @@ func (s *session) newPin(ctx, commits context.Context, pin string) error {
 
 // unmoved is ErrPositionMoved where somebody else committed since the session read the position.
 func (s *session) unmoved(ctx context.Context) error {
-	p, err := s.reader.ledger.Position(ctx, s.reader.stream)
+	p, err := s.reader.stored(ctx)
 	if err != nil {
 		return err
 	}
