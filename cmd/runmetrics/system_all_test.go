@@ -50,6 +50,7 @@ var systemTests = []struct {
 	{name: "hostile-postgres", heavy: true, run: testHostilePostgres},
 	{name: "hostile-pgbouncer", heavy: true, run: testHostilePgBouncer},
 	{name: "hostile-blocked", heavy: true, run: testHostileBlocked},
+	{name: "hostile-disk", heavy: true, run: testHostileDisk},
 	{name: "nats-faults", heavy: true, run: testNATSFaults},
 	{name: "hang", heavy: true, run: testHang},
 	{name: "flood", run: testFlood},

@@ -6,8 +6,9 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// testHostileBlocked puts several services before what only a person can mend, all at once, because each looks only every
-// 15 seconds whether somebody did. They read one stream into databases of their own.
+// testHostileBlocked puts several services before what takes long to be over, all at once: what only a person can mend,
+// because each looks only every 15 seconds whether somebody did, and a database that hangs. They read one stream into
+// databases of their own.
 func testHostileBlocked(t *testing.T, s *system) {
 	w := s.onHostilePostgres(t)
 	rights, table, password := w.inhabit(t, "rights"), w.inhabit(t, "tables"), w.inhabit(t, sinktest.PasswordRole)
@@ -20,6 +21,11 @@ func testHostileBlocked(t *testing.T, s *system) {
 	late.limit(t, 0)
 	late.service = late.run(t)
 	late.service.becomes(t, "degraded")
+	// And one gets no answer from the start. It needs as long to find out as the others to recover.
+	silent := w.inhabit(t, "silent")
+	silent.call(t, silent.environ, "setup")
+	noAnswer := silent.locked(t)
+	silent.service = silent.run(t)
 
 	f := w.feed(t, hostileLoad, 100)
 	for _, h := range []*hostile{rights, table, password} {
@@ -29,6 +35,8 @@ func testHostileBlocked(t *testing.T, s *system) {
 		password.strike(t, password.wrongPassword()), late.strike(t, late.lacksSetup())}
 	endure(t, all...)
 	relieve(t, backToNormal, all...)
+	all = append(all, silent.shows(t, noAnswer))
+	relieve(t, backToNormal, all[len(all)-1])
 	f.stop()
 	for _, s := range all {
 		s.wantAll(t, f)
@@ -57,4 +65,11 @@ func (h *hostile) wrongPassword() trouble {
 func (h *hostile) lacksSetup() trouble {
 	return trouble{name: "not set up", state: "blocked", says: "run `runmetrics setup`", begin: func(t *testing.T) { h.limit(t, -1) },
 		end: func(t *testing.T) { h.call(t, h.environ, "setup") }}
+}
+
+// locked makes the database take connections and answer nothing, until the end of the trouble.
+func (h *hostile) locked(t *testing.T) trouble {
+	t.Helper()
+	release := h.lockTables(t)
+	return trouble{name: "no answer", state: "degraded", says: "no answer in time", end: func(*testing.T) { release() }}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"database/sql"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ func testHostilePostgres(t *testing.T, s *system) {
 	w := s.onHostilePostgres(t)
 	h := w.inhabit(t, sinktest.PasswordRole)
 	h.call(t, h.environ, "setup")
-	disk := h.diskFull(t)
+	disk := h.fullDisk(t)
 	h.service = h.run(t)
 	f := w.feed(t, hostileLoad, 500)
 	for _, trouble := range []trouble{h.readOnly(), disk, h.tooMany(), h.deadlock(), h.restart(), h.crash(), h.lostBackend(),
@@ -118,27 +117,20 @@ func (h *hostile) deadlock() trouble {
 	}}
 }
 
-// diskFull puts the table that grows on a disk that is then filled, where the machine lets the test mount one. Elsewhere
+// fullDisk puts the table that grows on a disk that is then filled, where the machine lets the test mount one. Elsewhere
 // a trigger raises the error that a full disk gives.
-func (h *hostile) diskFull(t *testing.T) trouble {
+func (h *hostile) fullDisk(t *testing.T) trouble {
 	t.Helper()
-	f := trouble{name: "disk full", state: "degraded", says: "SQLSTATE 53100"}
+	const says = "SQLSTATE 53100"
 	dir, err := sinktest.SmallDisk(t, 16<<20)
 	if err != nil {
 		t.Logf("disk full: raised by a trigger, because of: %v", err)
-		f.begin, f.end = h.feignedFull()
-		return f
+		begin, end := h.feignedFull()
+		return trouble{name: "disk full", state: "degraded", says: says, begin: begin, end: end}
 	}
 	must(t, h.inside, "CREATE TABLESPACE small LOCATION "+quoted(dir))
 	must(t, h.inside, "ALTER TABLE event_chunks SET TABLESPACE small")
-	ballast := filepath.Join(dir, "ballast")
-	f.begin = func(t *testing.T) { fill(t, ballast) }
-	f.end = func(t *testing.T) {
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f
+	return diskFull(dir, says)
 }
 
 func (h *hostile) feignedFull() (begin, end func(t *testing.T)) {
@@ -149,19 +141,4 @@ func (h *hostile) feignedFull() (begin, end func(t *testing.T)) {
 		must(t, h.inside, "CREATE TRIGGER disk_full BEFORE INSERT ON event_chunks EXECUTE FUNCTION disk_full()")
 	}
 	return begin, func(t *testing.T) { must(t, h.inside, "DROP FUNCTION disk_full CASCADE") }
-}
-
-// fill writes a file until nothing more fits onto its disk.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for block := make([]byte, 1<<16); len(block) > 0; {
-		if _, err = file.Write(block); err != nil {
-			block = block[:len(block)/2]
-		}
-	}
 }
