@@ -31,12 +31,13 @@ type trap struct {
 
 var errCut = errors.New("the wire is cut")
 
-// InProcessConn makes a connection.
+// InProcessConn makes a connection. While the wire stands still it fails: the client would wait with its lock in hand,
+// and time stands still for whoever waits for a lock.
 func (w *wire) InProcessConn() (net.Conn, error) {
 	w.mu.Lock()
-	dead := w.dead
+	refuses := w.dead || w.still
 	w.mu.Unlock()
-	if dead {
+	if refuses {
 		return nil, errCut
 	}
 	conn, err := w.dial()
@@ -47,8 +48,6 @@ func (w *wire) InProcessConn() (net.Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cables = append(w.cables, c)
-	c.in.hold(w.still)
-	c.out.hold(w.still)
 	go c.receive()
 	go c.send()
 	return c, nil
