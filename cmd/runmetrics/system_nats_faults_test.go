@@ -69,8 +69,10 @@ func testNATSFaults(t *testing.T, s *system) {
 		f := fault.prepare(t, s)
 		f.fault, f.seen, f.over = fault, make(chan struct{}), make(chan error, 1)
 		f.service = f.run(t)
-		f.publisher = f.agents.publish(t, systemLoad, faultEvents, faultRate)
 		all = append(all, f)
+	}
+	for _, f := range all {
+		f.publisher = f.agents.publish(t, systemLoad, faultEvents, faultRate)
 	}
 	for _, f := range all {
 		f.service.reaches(t, 1, patience)
