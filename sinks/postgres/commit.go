@@ -22,6 +22,7 @@ import (
 func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
 	ctx, done := s.alive(context.WithValue(ctx, committing{}, true))
 	defer done()
+	defer s.notHeldUp(ctx)()
 	pipeline := new(pgx.Batch)
 	queuePosition(pipeline, prev, b)
 	if len(b.Runs) > 0 {
