@@ -69,7 +69,7 @@ func testTakeover(t *testing.T, s *system) {
 func (w *world) nextCommit(t *testing.T, db *sql.DB, killed time.Time) time.Duration {
 	t.Helper()
 	// The database may still be at work for the dead; the living need longer than this to take over.
-	const lastWords = 250 * time.Millisecond
+	const lastWords = time.Second
 	var last int64
 	until(t, patience, "another replica commits", func() bool {
 		_, now := w.stands(t, db)
