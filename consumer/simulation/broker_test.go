@@ -20,6 +20,8 @@ type stream struct {
 	name      string
 	prefix    string // of its subjects, "runs." or "runs.0."
 	timelines []*timeline
+	grown     bool // in this step
+	meddled   bool // somebody did what only an operator can do, to the consumer or to the database
 }
 
 func (s *stream) now() *timeline { return s.timelines[len(s.timelines)-1] }
@@ -108,14 +110,14 @@ var consumerName = consumer.ConsumerName("main")
 
 // reset is what a rival does that takes itself for the owner.
 func (w *world) reset(ctx context.Context, s *stream, sequence uint64) error {
-	w.meddled = true
+	s.meddled = true
 	_, err := w.js.ResetConsumerToSequence(ctx, s.name, consumerName, max(1, sequence))
 	return w.unlessMissing(err)
 }
 
 // unpin takes the pin from whoever has it.
 func (w *world) unpin(ctx context.Context, s *stream) error {
-	w.meddled = true
+	s.meddled = true
 	held, err := w.js.Stream(ctx, s.name)
 	if err != nil {
 		return err
@@ -124,14 +126,14 @@ func (w *world) unpin(ctx context.Context, s *stream) error {
 }
 
 func (w *world) deleteConsumer(ctx context.Context, s *stream) error {
-	w.meddled = true
+	s.meddled = true
 	return w.unlessMissing(w.js.DeleteConsumer(ctx, s.name, consumerName))
 }
 
 // redeliver sends a negative acknowledgement for something that is under way, as no reader of ours does: the broker
 // delivers it again, out of order.
 func (w *world) redeliver(ctx context.Context, s *stream, back uint64) error {
-	w.meddled = true
+	s.meddled = true
 	c, err := w.js.Consumer(ctx, s.name, consumerName)
 	if err != nil {
 		return w.unlessMissing(err)

@@ -28,6 +28,7 @@ type letter struct {
 // publish sends n messages. A burst is stored at one moment, others a while apart.
 func (w *world) publish(ctx context.Context, s *stream, seed uint64, n int, burst bool) error {
 	r := rand.New(rand.NewPCG(seed, 0))
+	s.grown = true
 	for range n {
 		l, id := w.mail.next(r, s.name)
 		m := &nats.Msg{Subject: s.prefix + events.Subject("c", l.run)[len("runs."):], Data: l.data, Header: nats.Header{}}

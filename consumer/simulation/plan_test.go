@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -93,7 +92,6 @@ func toProcess(t *rapid.T, slot int) step {
 	return step{text: fmt.Sprintf("%s %d", act.text, slot), do: func(_ context.Context, w *world) error {
 		if r := w.process(slot); r != nil {
 			act.do(r)
-			w.meddled = w.meddled || strings.HasPrefix(act.text, "lose")
 		}
 		return nil
 	}}
@@ -124,7 +122,9 @@ func toDatabase(t *rapid.T, slot int) step {
 		}},
 		{text: "back the database up", do: func(ctx context.Context, w *world) error { return w.database.backup(ctx) }},
 		{text: "restore the database", do: func(ctx context.Context, w *world) error {
-			w.restored = w.restored || w.database.saved
+			for _, s := range w.streams {
+				s.meddled = s.meddled || w.database.saved
+			}
 			return w.database.restore(ctx)
 		}},
 	}).Draw(t, "database")

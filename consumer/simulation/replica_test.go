@@ -180,6 +180,24 @@ func (r *replica) stop() {
 	r.conn.Close()
 }
 
+func (r *replica) paused() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.still != nil
+}
+
+// threatened tells whether something is planned to go wrong.
+func (r *replica) threatened() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, queue := range r.faults {
+		if len(queue) > 0 {
+			return true
+		}
+	}
+	return r.wire.trapped()
+}
+
 func (r *replica) alive() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -102,6 +102,12 @@ func (w *wire) set(request string, arrives bool) {
 	w.traps = append(w.traps, trap{[]byte(request), arrives})
 }
 
+func (w *wire) trapped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.traps) > 0
+}
+
 // loseAcks makes the broker take acknowledgements for mere signs of life.
 func (w *wire) loseAcks(lose bool) {
 	w.mu.Lock()

@@ -32,8 +32,6 @@ type world struct {
 	slots    []*replica // nil where none runs
 	started  int
 	mail     mail
-	meddled  bool // somebody did what only an operator can, or an answer was lost
-	restored bool
 }
 
 // play runs a plan and returns what went wrong. It must be called in a bubble.
@@ -71,10 +69,14 @@ func (w *world) steps(ctx context.Context, p plan) error {
 		if err := s.do(ctx, w); err != nil {
 			return fmt.Errorf("step %d, %s: %w", i, s, err)
 		}
+		peaceful := s.wait > calm && w.peaceful()
 		time.Sleep(s.wait)
 		synctest.Wait()
 		if err := w.check(ctx); err != nil {
 			return fmt.Errorf("after step %d, %s:\n%w", i, s, err)
+		}
+		if err := w.settled(ctx, peaceful); err != nil {
+			return fmt.Errorf("after step %d, %s: %w", i, s, err)
 		}
 	}
 	w.log.note("heal")
@@ -87,11 +89,52 @@ func (w *world) steps(ctx context.Context, p plan) error {
 const (
 	// calm is how long it takes after the last fault, at the most, until everything is committed, without a new event to
 	// help: a pin that nobody holds ends, and retries had grown.
-	calm = 20 * time.Second
-	// patience is the same where strangers meddled with the consumer or answers were lost: the next look at the stream
-	// finds that it stands still, or the one after it.
+	calm = 25 * time.Second
+	// patience is the same where strangers meddled with the consumer: the next look at the stream finds that it stands
+	// still, or the one after it.
 	patience = 75 * time.Second
 )
+
+// peaceful tells whether a process runs and nothing is planned against any.
+func (w *world) peaceful() bool {
+	runs := false
+	for _, r := range w.living() {
+		if r.threatened() {
+			return false
+		}
+		runs = runs || !r.paused()
+	}
+	return runs
+}
+
+// settled looks which streams are read to their ends. In peace all must be with which nobody meddled, and whatever was
+// done to a stream is over when one more event of it was committed.
+func (w *world) settled(ctx context.Context, peaceful bool) error {
+	for _, s := range w.streams {
+		behind, err := w.behind(ctx, s)
+		if err != nil {
+			return err
+		}
+		if behind && peaceful && !s.meddled {
+			return fmt.Errorf("%s is not read to its end:\n%s", s.name, w.states())
+		}
+		if !behind && s.grown {
+			s.meddled = false
+		}
+		s.grown = false
+	}
+	return nil
+}
+
+// behind tells whether a stream holds what is not committed.
+func (w *world) behind(ctx context.Context, s *stream) (bool, error) {
+	p, err := w.database.store.Position(ctx, s.name)
+	if err != nil {
+		return false, err
+	}
+	t := s.now()
+	return len(t.messages) > 0 && (!p.Created.Equal(t.created) || p.Sequence < uint64(len(t.messages))), nil
+}
 
 // heal ends all faults. In time everything must be committed, and again after one more event for each stream: only when
 // it commits does a reader learn that its database was restored.
@@ -106,16 +149,19 @@ func (w *world) heal(ctx context.Context) error {
 		return err
 	}
 	limit := calm
-	if w.meddled {
-		limit = patience
-	}
-	if !w.restored {
-		if err := w.committed(ctx, limit); err != nil {
-			return err
+	for _, s := range w.streams {
+		if s.meddled {
+			limit = patience
+			if err := w.publish(ctx, s, 1, 1, false); err != nil {
+				return err
+			}
 		}
 	}
+	if err := w.committed(ctx, limit); err != nil {
+		return err
+	}
 	for _, s := range w.streams {
-		if err := w.publish(ctx, s, 1, 1, false); err != nil {
+		if err := w.publish(ctx, s, 2, 1, false); err != nil {
 			return err
 		}
 	}
@@ -137,22 +183,21 @@ func (w *world) committed(ctx context.Context, limit time.Duration) error {
 		if err := w.follow(ctx); err != nil {
 			return err
 		}
-		behind := 0
+		left := 0
 		for _, s := range w.streams {
-			p, err := w.database.store.Position(ctx, s.name)
+			behind, err := w.behind(ctx, s)
 			if err != nil {
 				return err
 			}
-			t := s.now()
-			if len(t.messages) > 0 && (!p.Created.Equal(t.created) || p.Sequence < uint64(len(t.messages))) {
-				behind++
+			if behind {
+				left++
 			}
 		}
-		if behind == 0 {
+		if left == 0 {
 			return w.check(ctx)
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d streams are not read to their ends within %s:\n%s", behind, limit, w.states())
+			return fmt.Errorf("%d streams are not read to their ends within %s:\n%s", left, limit, w.states())
 		}
 	}
 }
