@@ -17,6 +17,9 @@ const (
 	// as failed. Meanwhile the reader keeps its pin, so this is also how long a standby with a better way to the database
 	// waits.
 	commitTime = 2 * DefaultPinnedTTL
+	// loadTime is how long it may take to read runs back. One may have a million executions and the way to the database
+	// may be slow: who gives up does no better the next time, and another replica no better than this one.
+	loadTime = 5 * time.Minute
 	// maxConflicts is how often one batch is folded again on top of what others stored before the session gives up.
 	maxConflicts = 20
 )
@@ -51,21 +54,31 @@ func (s *session) startCommit(ctx context.Context) {
 func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 	stored, reply := s.stored, s.inFlight.items[len(s.inFlight.items)-1].reply
 	go func() {
-		ctx, cancel := context.WithTimeout(ctx, commitTime)
-		defer cancel()
-		result := committed{batch: b, err: s.reader.ledger.Commit(ctx, stored, b)}
-		var conflict *sinks.VersionConflict
-		switch {
-		case result.err == nil:
+		result := s.store(ctx, stored, b)
+		if result.err == nil {
 			s.tell(reply, b)
-		case errors.As(result.err, &conflict):
-			var err error
-			if result.reloaded, err = s.reader.ledger.Load(ctx, conflict.Runs); err != nil {
-				result.err = err
-			}
 		}
 		s.done <- result
 	}()
+}
+
+// store commits the batch, or reads back the runs that are at another version than it says.
+func (s *session) store(ctx context.Context, stored sinks.Position, b *sinks.Batch) committed {
+	result := committed{batch: b}
+	brief, cancel := context.WithTimeout(ctx, commitTime)
+	defer cancel()
+	result.err = s.reader.ledger.Commit(brief, stored, b)
+	var conflict *sinks.VersionConflict
+	if !errors.As(result.err, &conflict) {
+		return result
+	}
+	patient, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
+	var err error
+	if result.reloaded, err = s.reader.ledger.Load(patient, conflict.Runs); err != nil {
+		result.err = err
+	}
+	return result
 }
 
 // tell acknowledges and announces a commit. Both are hints: who misses them asks the store or is sent a message again.
