@@ -97,7 +97,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 	switch {
 	case result.err == nil:
 		s.reader.committed(result.batch, s.stored)
-		s.stored, s.position = result.batch.Next, result.batch.Next
+		s.stored, s.position, s.moved = result.batch.Next, result.batch.Next, true
 		s.cache.trim(s.inFlight, s.open)
 		s.inFlight = nil
 		return nil

@@ -2,8 +2,11 @@ package consumer_test
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
@@ -63,4 +66,40 @@ func TestAFailureWhoseCommitTookPlaceEndsWithoutAnother(t *testing.T) {
 	close(seen)
 	waitFor(t, r, consumer.Active)
 	expect(t, store, list)
+}
+
+// pauses keeps how long a reader said that it would wait.
+type pauses struct {
+	slog.Handler
+	said chan time.Duration
+}
+
+func (p pauses) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "retry_in" {
+			p.said <- a.Value.Duration()
+		}
+		return true
+	})
+	return nil
+}
+
+func TestACommitThatSucceedsEndsTheBackOff(t *testing.T) {
+	const failures = 6
+	b := startBroker(t)
+	store := sinktest.NewFaulty(openSQLite(t), func(_ context.Context, m sinktest.Method, n int) sinktest.Fault {
+		if m == sinktest.Commit && n%2 == 1 {
+			return sinktest.NotStored
+		}
+		return sinktest.None
+	})
+	said := make(chan time.Duration, failures)
+	b.startReader(t, store, func(c *consumer.Config) { c.Log = slog.New(pauses{slog.NewTextHandler(io.Discard, nil), said}) })
+	list := history(failures)
+	for i := range list {
+		waitCommitted(t, b, store, b.publish(t, messageOf(&list[i])))
+		if pause := <-said; pause > 100*time.Millisecond {
+			t.Errorf("it waited %s after failure %d, each of which was mended at once", pause, i+1)
+		}
+	}
 }

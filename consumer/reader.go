@@ -127,8 +127,8 @@ func (r *Reader) Run(ctx context.Context) error {
 			r.log.Warn("stopped before everything was committed; it will be read again", "stream", r.stream, "error", err)
 			return nil
 		}
-		if r.now().Sub(began) > longestRetry {
-			wait = firstRetry // it worked for a while
+		if s.moved || r.now().Sub(began) > longestRetry {
+			wait = firstRetry // it worked, or did for a while
 		}
 		pause := r.report(err, wait)
 		select {

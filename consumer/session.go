@@ -58,6 +58,7 @@ type session struct {
 	inFlight *batch           // being committed, nil when none is
 	done     chan committed   // how the commit under way ended
 	attempts int              // commits of inFlight that met a version conflict
+	moved    bool             // a commit succeeded
 	gathered <-chan time.Time // fires when the open batch has waited long enough, nil while it does not wait
 }
 
