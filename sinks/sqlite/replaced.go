@@ -42,8 +42,8 @@ func (f *file) inPlace() error {
 		return nil
 	}
 	f.setLogAside()
-	return fmt.Errorf("%w: %s was replaced or removed while it was in use; stop runmetrics, see that the file is whole, and start it again",
-		sinks.ErrBlocked, f.path)
+	return fmt.Errorf("%w: %s was replaced or removed while it was in use; stop runmetrics, see that the file is whole, "+
+		"and start it again", sinks.ErrBlocked, f.path)
 }
 
 // setLogAside renames a log that lies beside the new file but belongs to the old one. The next start would write its pages
