@@ -93,7 +93,7 @@ var (
 func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	// Both are announced to change their defaults: they are said here, and a test pins the names.
+	// The exporter's defaults are announced to change: what decides names and labels is said here, and pinned by a test.
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutTargetInfo(), exporter.WithoutScopeInfo(),
 		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
 	if err != nil {
