@@ -211,7 +211,10 @@ func (p *program) read(t *testing.T, path string, v any) {
 type readiness struct {
 	State   string
 	Reasons []string
-	Streams []struct{ Position uint64 }
+	Streams []struct {
+		Stream, State string
+		Position      uint64
+	}
 }
 
 func (p *program) ready(t *testing.T) readiness {

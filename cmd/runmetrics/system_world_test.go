@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -69,6 +70,9 @@ func (w *world) share(t *testing.T, n int) {
 	w.environ["STREAMS"] = streams[1]
 }
 
+// streams are the names of STREAMS, with commas between them.
+func (w *world) streams() string { return cmp.Or(w.environ["STREAMS"], "RUN_EVENTS") }
+
 // run starts the service.
 func (w *world) run(t *testing.T) *program {
 	t.Helper()
@@ -123,7 +127,7 @@ func (w *world) wantStanding(t *testing.T, want standing) {
 	db := openDatabase(t, w.environ)
 	defer db.Close()
 	rows, got := w.stands(t, db)
-	streams := 1 + strings.Count(w.environ["STREAMS"], ",")
+	streams := 1 + strings.Count(w.streams(), ",")
 	if rows != streams || got != want || got.sequence != got.applied+got.duplicates+got.deadLetters+got.gone {
 		t.Errorf("%d rows in stream_positions, together %+v, want %d, %+v", rows, got, streams, want)
 	}
