@@ -69,14 +69,16 @@ func (w *world) steps(ctx context.Context, p plan) error {
 		if err := s.do(ctx, w); err != nil {
 			return fmt.Errorf("step %d, %s: %w", i, s, err)
 		}
-		peaceful := s.wait > calm && w.peaceful()
-		time.Sleep(s.wait)
-		synctest.Wait()
+		for _, pause := range []time.Duration{min(s.wait, calm), max(s.wait-calm, 0)} {
+			peaceful := pause == calm && w.peaceful()
+			time.Sleep(pause)
+			synctest.Wait()
+			if err := w.settled(ctx, peaceful); err != nil {
+				return fmt.Errorf("after step %d, %s: %w", i, s, err)
+			}
+		}
 		if err := w.check(ctx); err != nil {
 			return fmt.Errorf("after step %d, %s:\n%w", i, s, err)
-		}
-		if err := w.settled(ctx, peaceful); err != nil {
-			return fmt.Errorf("after step %d, %s: %w", i, s, err)
 		}
 	}
 	w.log.note("heal")
@@ -110,6 +112,9 @@ func (w *world) peaceful() bool {
 // settled looks which streams are read to their ends. In peace all must be with which nobody meddled, and whatever was
 // done to a stream is over when one more event of it was committed.
 func (w *world) settled(ctx context.Context, peaceful bool) error {
+	if err := w.follow(ctx); err != nil {
+		return err
+	}
 	for _, s := range w.streams {
 		behind, err := w.behind(ctx, s)
 		if err != nil {
