@@ -64,6 +64,7 @@ var importRules = []importRule{
 	}},
 	{"consumer/simulation", []string{"consumer", "sinks", "aggregate", "events"}, nil}, // tests alone
 	{"consumer/sharing", []string{"consumer", "sinks", "aggregate", "events"}, nil},    // tests alone
+	{"consumer/timeline", []string{"consumer", "sinks", "aggregate", "events"}, nil},   // tests alone
 	{"query", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
