@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,31 @@ func (k *broker) standing(t *testing.T, store sinks.Ledger, stream string) sinks
 	}
 }
 
+// wantAll waits until the streams are committed and fails the test unless so many events were applied and repeated.
+func (k *broker) wantAll(t *testing.T, store sinks.Ledger, streams []string, applied, duplicates int) {
+	t.Helper()
+	var sum sinks.Position
+	for _, stream := range streams {
+		p := k.standing(t, store, stream)
+		sum.Applied += p.Applied
+		sum.Duplicates += p.Duplicates
+		sum.DeadLetters += p.DeadLetters
+	}
+	if sum.Applied != int64(applied) || sum.Duplicates != int64(duplicates) || sum.DeadLetters != 0 {
+		t.Errorf("%d applied, %d duplicates, %d dead letters, want %d, %d, 0",
+			sum.Applied, sum.Duplicates, sum.DeadLetters, applied, duplicates)
+	}
+}
+
+func stopAll(t *testing.T, readers []*running) {
+	t.Helper()
+	for _, r := range readers {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // onEachStore runs the test with SQLite and with Postgres.
 func onEachStore(t *testing.T, test func(t *testing.T, store sinks.Store)) {
 	t.Helper()
@@ -104,27 +130,17 @@ func TestRunsThatLieInTwoStreamsKeepTheirNumbers(t *testing.T) {
 				}
 			}
 		}
-		var sum sinks.Position
-		for _, stream := range streams {
-			p := k.standing(t, store, stream)
-			sum.Applied, sum.Duplicates, sum.DeadLetters = sum.Applied+p.Applied, sum.Duplicates+p.Duplicates, sum.DeadLetters+p.DeadLetters
-		}
-		if sum.Applied != int64(len(list)) || sum.Duplicates != int64(repeated) || sum.DeadLetters != 0 {
-			t.Errorf("%d applied, %d duplicates, %d dead letters, want %d, %d, 0",
-				sum.Applied, sum.Duplicates, sum.DeadLetters, len(list), repeated)
-		}
+		k.wantAll(t, store, streams, len(list), repeated)
 		expect(t, store, list)
-		for _, r := range readers {
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
-		}
+		stopAll(t, readers)
 	})
 }
 
+// inStream is an event as the server's mapping would put it into a stream.
 func inStream(partition int, e *events.Event) *nats.Msg {
-	return &nats.Msg{Subject: fmt.Sprintf("runs.%d.%s.%s", partition, events.EncodeToken(e.CampaignID), events.EncodeToken(e.RunID)),
-		Data: events.Encode(e)}
+	m := messageOf(e)
+	m.Subject = fmt.Sprintf("runs.%d.%s", partition, strings.TrimPrefix(m.Subject, "runs."))
+	return m
 }
 
 // TestANewNumberOfStreamsMovesRunsAndNothingElse: the first half of every run's events was spread over two streams, the
@@ -143,19 +159,8 @@ func TestANewNumberOfStreamsMovesRunsAndNothingElse(t *testing.T) {
 		}
 		k.spread(t, 5)
 		k.publish(t, messagesOf(list[900:])...)
-		var applied, duplicates int64
-		for _, stream := range streams {
-			p := k.standing(t, store, stream)
-			applied, duplicates = applied+p.Applied, duplicates+p.Duplicates
-		}
-		if applied != 2_000 || duplicates != 100 {
-			t.Errorf("%d applied, %d duplicates, want 2000, 100", applied, duplicates)
-		}
+		k.wantAll(t, store, streams, 2_000, 100)
 		expect(t, store, list)
-		for _, r := range readers {
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
-		}
+		stopAll(t, readers)
 	})
 }

@@ -210,7 +210,8 @@ func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
 		d.warn("nats", subject, "events go to "+strings.Join(others, " ")+", not in STREAMS: does another service read them?", fix)
 	}
 	if len(idle) > 0 {
-		d.warn("nats", subject, "no events go to "+strings.Join(idle, " "), fix+"; what gets none may leave STREAMS once it is read through")
+		d.warn("nats", subject, "no events go to "+strings.Join(idle, " "),
+			fix+"; what gets none may leave STREAMS once it is read through")
 	}
 	if !found.none && len(others) == 0 && len(idle) == 0 {
 		d.ok("nats", subject, "events go to "+strings.Join(share, " "))

@@ -109,7 +109,8 @@ func (s spread) idle(streams []string) []string {
 
 // others are the streams besides these that got something.
 func (s spread) others(streams []string) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.takes)), func(name string) bool { return slices.Contains(streams, name) })
+	takers := slices.Sorted(maps.Keys(s.takes))
+	return slices.DeleteFunc(takers, func(name string) bool { return slices.Contains(streams, name) })
 }
 
 // probeSubject is what an event of run number i would be published on. The run's name is as good as random: the server

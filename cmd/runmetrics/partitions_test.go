@@ -154,7 +154,10 @@ func TestTheEventsAreSharedAmongStreamsAsSetupPrintsIt(t *testing.T) {
 	b := startFileBroker(t, "accounts { EVENTS { jetstream: enabled, users: [{user: u, password: p}]\n%s\n} }")
 	environ := map[string]string{"NATS_URL": strings.Replace(b.URL(), "//", "//u:p@", 1), "DATA_DIR": t.TempDir(),
 		"HTTP_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
-	const three, five = "RUN_EVENTS_0,RUN_EVENTS_1,RUN_EVENTS_2", "RUN_EVENTS_0,RUN_EVENTS_1,RUN_EVENTS_2,RUN_EVENTS_3,RUN_EVENTS_4"
+	const (
+		three = "RUN_EVENTS_0,RUN_EVENTS_1,RUN_EVENTS_2"
+		five  = three + ",RUN_EVENTS_3,RUN_EVENTS_4"
+	)
 	early, late := load{Seed: 11, Runs: 10, Agents: 5}, load{Seed: 12, Runs: 40, Agents: 5}
 	call(t, environ, "", "setup").want(t, exitOK)
 	publishLoad(t, environ, early, 100)
@@ -182,7 +185,8 @@ func TestTheEventsAreSharedAmongStreamsAsSetupPrintsIt(t *testing.T) {
 	served.holds(t, early, 150)
 	served.holds(t, late, 400)
 	served.answersReports(t)
-	examine(t, environ, exitOK).wantCheck(t, verdictOK, "nats", "publishing", "events go to RUN_EVENTS_0 RUN_EVENTS_1 RUN_EVENTS_2")
+	examine(t, environ, exitOK).wantCheck(t, verdictOK, "nats", "publishing",
+		"events go to RUN_EVENTS_0 RUN_EVENTS_1 RUN_EVENTS_2")
 	p.stop(t)
 	said = share(t, environ, 3)
 	said.want(t, "in force", three, "RUN_EVENTS is left out: it gets no more events, and the database has all of it")
@@ -190,7 +194,8 @@ func TestTheEventsAreSharedAmongStreamsAsSetupPrintsIt(t *testing.T) {
 
 	// Runs that began in one of three streams go on in another of five, and what is sent again is stored again there.
 	b.paste(t, share(t, environ, 5).mappings)
-	examine(t, environ, exitOK).wantCheck(t, verdictWarn, "nats", "publishing", "events go to RUN_EVENTS_3 RUN_EVENTS_4, not in STREAMS")
+	examine(t, environ, exitOK).wantCheck(t, verdictWarn, "nats", "publishing",
+		"events go to RUN_EVENTS_3 RUN_EVENTS_4, not in STREAMS")
 	said = share(t, environ, 5)
 	said.want(t, "in force", five)
 	environ["STREAMS"] = said.streams
@@ -221,7 +226,8 @@ func TestThePrintedMappingMayStandAtTheTop(t *testing.T) {
 	b := startFileBroker(t, "%s\n")
 	environ := map[string]string{"NATS_URL": b.URL(), "DATA_DIR": t.TempDir(), "STREAMS": "AGENTS_0,AGENTS_1,AGENTS_2"}
 	call(t, environ, "", "setup").want(t, exitOK) // makes them without --streams as well
-	examine(t, environ, exitFailure).wantCheck(t, verdictFail, "nats", "publishing", "no stream takes the events of some runs", "partition(3,1,2)")
+	examine(t, environ, exitFailure).wantCheck(t, verdictFail, "nats", "publishing",
+		"no stream takes the events of some runs", "partition(3,1,2)")
 
 	said := share(t, environ, 2)
 	said.want(t, "is not in force yet", "AGENTS_0,AGENTS_1,AGENTS_2", "AGENTS_2 is among them")

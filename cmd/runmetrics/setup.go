@@ -44,7 +44,8 @@ Another number later is done the same way: a run may then lie in two streams, an
 	flags := cmd.Flags()
 	flags.BoolVar(&s.dryRun, "dry-run", false, "say what would be done and change nothing")
 	flags.BoolVar(&s.adopt, "adopt", false, "take the consumer over from another database: only after a move of the database")
-	flags.Var(&s.maxBytes, "max-bytes", "`size` of each stream, such as 50GB; default: as it is, for new ones together 10GB or half the free disk")
+	flags.Var(&s.maxBytes, "max-bytes",
+		"`size` of each stream, such as 50GB; default: as it is, for new ones together 10GB or half the free disk")
 	flags.IntVar(&s.partitions, "streams", 0, "share the events among this `number` of streams; 0: those of STREAMS")
 	return cmd
 }

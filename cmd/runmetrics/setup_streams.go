@@ -19,7 +19,8 @@ func (s *settingUp) streams(ctx context.Context) {
 	all := strings.Join(s.cfg.Streams, " ")
 	conn, err := connectNATS(s.cfg, connection{URL: s.cfg.natsURL(), Role: "setup", Refusals: &s.refusals}, s.log)
 	if embeddedIsDown(s.cfg, err) {
-		s.line("stream", all, "skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
+		s.line("stream", all,
+			"skipped: runmetrics run makes it in the NATS server that it has in it; set NATS_URL for another server")
 		return
 	}
 	if err != nil {
