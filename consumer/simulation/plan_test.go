@@ -81,7 +81,7 @@ func toProcess(t *rapid.T, slot int) step {
 		do   func(r *replica)
 	}{
 		{"kill", (*replica).kill},
-		{"stop", func(r *replica) { r.resume(); r.stop(); r.kill() }},
+		{"stop", func(r *replica) { r.heal(); r.stop(); r.kill() }},
 		{"pause", (*replica).pause},
 		{"resume", (*replica).resume},
 		{"cut the connection of", func(r *replica) { r.wire.cut() }},
