@@ -23,7 +23,7 @@ const (
 
 // Config is what a Reader needs. All fields but the last four are required.
 type Config struct {
-	Conn       *nats.Conn
+	Conn       *nats.Conn          // its error handler tells Refused
 	JetStream  jetstream.JetStream // on Conn
 	Stream     string
 	Deployment string // part of the consumer's name and of the subject of announcements

@@ -134,3 +134,15 @@ func TestSetupAndDoctorNameTheRightThatIsMissing(t *testing.T) {
 		t.Errorf("%d rights are missing, want 1: %+v", n, d)
 	}
 }
+
+func TestPublishNamesTheRightThatIsMissing(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t)
+	call(t, g.environ, "", "setup").want(t, exitOK)
+	g.grant(t, func(users string) string { return strings.ReplaceAll(users, `"runs.*.*"`, `"nothing"`) })
+	r := call(t, g.as("publisher"), "", "publish", "--generate", "3")
+	r.want(t, exitFailure)
+	if !strings.Contains(r.stderr, "grant it publish on runs.*.*") {
+		t.Errorf("says %s", r.stderr)
+	}
+}

@@ -52,6 +52,7 @@ type publishing struct {
 	rate     float64
 	load     load
 
+	refusals  refusals
 	publisher *publisher
 	progress  *progress
 	began     time.Time
@@ -92,12 +93,12 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 		defer file.Close()
 		send = func(ctx context.Context) error { return p.sendLines(ctx, file) }
 	}
-	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish", Inbox: "publish"}, log)
+	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish", Inbox: "publish", Refusals: &p.refusals}, log)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if p.publisher, err = newPublisher(conn); err != nil {
+	if p.publisher, err = newPublisher(conn, &p.refusals); err != nil {
 		return err
 	}
 	p.began = time.Now()

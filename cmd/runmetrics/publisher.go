@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 const (
@@ -45,6 +46,8 @@ func (t *tally) acknowledged() int64 { return t.stored.Load() + t.duplicates.Loa
 type publisher struct {
 	tally
 
+	refusals *refusals
+
 	js     jetstream.JetStream
 	slots  chan struct{} // one for each message in flight
 	failed chan failure  // as roomy as slots, so that the client's goroutines never wait
@@ -69,8 +72,10 @@ type failure struct {
 	at      time.Time
 }
 
-func newPublisher(conn *nats.Conn) (*publisher, error) {
+// newPublisher publishes on the connection, which tells refusals what it may not do.
+func newPublisher(conn *nats.Conn, refusals *refusals) (*publisher, error) {
 	p := &publisher{
+		refusals: refusals,
 		slots:    make(chan struct{}, maxInFlight),
 		failed:   make(chan failure, maxInFlight),
 		idle:     make(chan struct{}, 1),
@@ -175,9 +180,10 @@ func (p *publisher) again(ctx context.Context, f failure) error {
 		t.attempts++
 	}
 	p.setbacks[f.message] = t
-	if t.attempts >= maxAttempts || f.at.Sub(t.since) >= maxTrouble || !passing(f.err) {
+	err := p.refusals.explain(f.err)
+	if t.attempts >= maxAttempts || f.at.Sub(t.since) >= maxTrouble || !passing(err) {
 		p.release()
-		return fmt.Errorf("publish to %s: %w", f.message.Subject, explain(f.err))
+		return fmt.Errorf("publish to %s: %w", f.message.Subject, explain(err))
 	}
 	select {
 	case <-time.After(time.Until(f.at.Add(firstPause << max(0, t.attempts-1)))):
@@ -221,7 +227,7 @@ func (p *publisher) release() {
 func passing(err error) bool {
 	var answer *jetstream.APIError
 	if !errors.As(err, &answer) {
-		return true
+		return !errors.Is(err, sinks.ErrBlocked)
 	}
 	return answer.Code == 503 && answer.ErrorCode != streamStoreFailed
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 )
@@ -91,7 +92,7 @@ func (r *refusals) explain(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := len(r.list) - 1
-	if last < 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if last < 0 || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
 		return err
 	}
 	refusal := r.list[last].Refusal
