@@ -19,11 +19,11 @@ func testHostilePgBouncer(t *testing.T, s *system) {
 	f := w.feed(t, hostileLoad, 500)
 	h.suffers(t, trouble{name: "pooler killed", state: "degraded", says: "store unavailable",
 		begin: func(t *testing.T) { pooler.Crash(t) }, end: func(t *testing.T) { pooler.Start(t) }})
-	h.suffers(t, h.thrownOut())
-	h.suffers(t, h.lostBackend())
-	h.suffers(t, h.restart())
-	h.suffers(t, h.crash())
-	for range 3 {
+	for _, behind := range []trouble{h.thrownOut(), h.lostBackend(), h.restart(), h.crash()} {
+		behind.name += " behind the pooler"
+		h.suffers(t, behind)
+	}
+	for range 2 {
 		h.commitsMore(t, "before kill -9", patience)
 		h.service.kill(t)
 		h.service = h.run(t)

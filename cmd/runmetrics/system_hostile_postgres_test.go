@@ -64,7 +64,7 @@ func (h *hostile) thrownOut() trouble {
 	return trouble{name: "57P01 again and again", state: "degraded", says: "store unavailable", leaky: true, begin: func(t *testing.T) {
 		go func() {
 			var err error
-			for range 30 {
+			for range 20 {
 				_, err = h.admin.ExecContext(t.Context(), h.allSessions())
 				<-time.After(100 * time.Millisecond) // the next connections are at work
 			}

@@ -101,7 +101,7 @@ func (b *PgBouncer) Start(t testing.TB) {
 }
 
 // bouncerConfig shares three connections for each database among all clients, so that a client that counts on a session
-// soon meets another one's.
+// soon meets another one's. After a server that was away it asks again every second; by default it is every 15.
 func bouncerConfig(port, serverPort int) string {
 	return `[databases]
 * = host=127.0.0.1 port=` + strconv.Itoa(serverPort) + ` user=postgres
@@ -114,6 +114,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 3
 max_client_conn = 200
+server_login_retry = 1
 `
 }
 
