@@ -26,10 +26,10 @@ Each check is a line that begins with ok, warn or fail, and says what to do belo
 missing. Dataverse is checked where USE_DATAVERSE is true or DATAVERSE_URL is set.
 
 It changes nothing, but that opening a SQLite file brings its schema up to date. Which streams get events it finds out by
-messages for runs of campaigns such as runmetrics-probe-0, which none of them stores, and whether this user may read as run does by requests that
-the server answers with an error. Of the rights in Dataverse it tries only
-reading: the others cannot be told without a row. With --write it makes a row of the campaign runmetrics-doctor as the
-service would, writes it again and deletes it; who watches the table sees it for a moment.
+messages for runs of campaigns such as runmetrics-probe-0, which none of them stores; whether this user may read as run
+does, by requests that the server answers with an error. Of the rights in Dataverse it tries only reading: the others
+cannot be told without a row. With --write it makes a row of the campaign runmetrics-doctor as the service would, writes
+it again and deletes it; who watches the table sees it for a moment.
 
 Exit codes: 0 all is well, or there are warnings only; 1 something failed.`,
 		Example: `  runmetrics doctor
