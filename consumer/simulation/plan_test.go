@@ -107,13 +107,13 @@ func toDatabase(t *rapid.T, slot int) step {
 		rapid.SampledFrom([]then{goesOn, dies, pauses}).Draw(t, "then")}
 	form := [...]string{sinktest.None: "succeed", sinktest.NotStored: "fail", sinktest.Stored: "fail but are stored",
 		sinktest.StoredLater: "fail and are stored later"}[f.Fault]
-	return rapid.SampledFrom([]step{
-		{text: fmt.Sprintf("the next %d calls of %s by %d %s%s", times, method, slot, form, f.then), do: func(_ context.Context, w *world) error {
-			if r := w.process(slot); r != nil {
-				r.expect(method, f, times)
-			}
-			return nil
-		}},
+	calls := step{text: fmt.Sprintf("the next %d calls of %s by %d %s%s", times, method, slot, form, f.then), do: func(_ context.Context, w *world) error {
+		if r := w.process(slot); r != nil {
+			r.expect(method, f, times)
+		}
+		return nil
+	}}
+	return rapid.SampledFrom([]step{calls, calls, calls, calls,
 		{text: "commits of before take place", do: func(ctx context.Context, w *world) error {
 			for _, r := range w.replicas {
 				r.faulty.Release(ctx)
