@@ -51,6 +51,7 @@ type inbox struct {
 
 	mu      sync.Mutex
 	items   []*item
+	pin     string // of the message that arrived last
 	bytes   int
 	dropped int64
 }
@@ -96,6 +97,7 @@ func (b *inbox) newItem() *item {
 
 func (b *inbox) push(it *item) {
 	b.mu.Lock()
+	b.pin = it.pin
 	if b.bytes+it.bytes > maxInboxBytes && len(b.items) > 0 {
 		b.dropped++
 		b.mu.Unlock()
@@ -119,6 +121,13 @@ func (b *inbox) signal() {
 	case b.ready <- struct{}{}:
 	default:
 	}
+}
+
+// lastPin is the pin of the message that arrived last, which may not have been taken yet.
+func (b *inbox) lastPin() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pin
 }
 
 // take returns the oldest items, up to n of them and up to the one with which they have size bytes, and how many were

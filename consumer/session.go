@@ -50,6 +50,7 @@ type session struct {
 	waits    bool   // it does not ask for the pin
 	pin      string // of the messages taken last
 	rival    string // a pin that was seen and is not known to be ours
+	holder   holder // as a standby saw it last
 
 	silent   chan struct{} // holds one token after the broker missed its heartbeat
 	inbox    *inbox
@@ -265,11 +266,12 @@ func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelF
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
-	if !s.reader.conn.IsConnected() || s.pin == "" {
+	pin := s.inbox.lastPin()
+	if !s.reader.conn.IsConnected() || pin == "" {
 		return
 	}
 	// Best effort: a pin that is not given back ends by itself.
-	if info, err := s.consumer.Info(ctx); err == nil && pinOf(info) == s.pin {
+	if info, err := s.consumer.Info(ctx); err == nil && pinOf(info) == pin {
 		_ = s.unpin(ctx)
 	}
 }

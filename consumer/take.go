@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -88,8 +90,8 @@ func (s *session) unmoved(ctx context.Context) error {
 var errOwnerGone = errors.New("the reader of the stream is gone")
 
 // watchPin looks who holds the pin, where no message has told or tells any more: whether the reader that this one stands
-// by for is gone, and whether another one reads a stream that was quiet when both began. What was delivered to a reader
-// that is gone comes to nobody before the consumer is reset, with which the next session begins.
+// by for is gone, or never knew of its pin, and whether another one reads a stream that was quiet when both began. What
+// was delivered to a reader that is gone comes to nobody before the consumer is reset, with which the next session begins.
 func (s *session) watchPin(ctx context.Context) error {
 	standby := s.reader.Status().State == Standby
 	if !standby && s.pin != "" {
@@ -102,12 +104,33 @@ func (s *session) watchPin(ctx context.Context) error {
 	switch pin := pinOf(info); {
 	case standby && pin == "":
 		return errOwnerGone
+	case standby:
+		was := s.holder
+		s.holder = holderOf(info)
+		if s.holder.stuck && s.holder == was {
+			if err := s.unpin(ctx); err != nil {
+				return err
+			}
+			return errOwnerGone
+		}
 	case !standby && pin != "" && pin == s.rival:
 		s.reader.standsBy(info.AckFloor.Stream)
 	default:
 		s.rival = pin // or it is our own, and its first message is on the way
 	}
 	return nil
+}
+
+// holder is who holds the pin, and whether it asks for messages: the broker delivers at once to one that does.
+type holder struct {
+	pin       string
+	delivered uint64
+	stuck     bool // the broker has messages for it, and may deliver them
+}
+
+func holderOf(info *jetstream.ConsumerInfo) holder {
+	return holder{pin: pinOf(info), delivered: info.Delivered.Consumer,
+		stuck: info.NumPending > 0 && info.NumAckPending < info.Config.MaxAckPending}
 }
 
 // look asks the broker only: an idle runmetrics lets the database sleep.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -167,6 +169,30 @@ func TestAStreamIsReadWhateverAProcessSays(t *testing.T) {
 		close(stopLying)
 		lying.Wait()
 		w.until(gone, "it reads everything again", w.even)
+		w.expectAll()
+	})
+}
+
+// TestAPinThatNobodyUsesIsTaken long before it ends: its holder died, or left before it heard of it.
+func TestAPinThatNobodyUsesIsTaken(t *testing.T) {
+	play(t, 1, func(w *world) {
+		p := w.start("0", w.store)
+		w.publish(0)
+		w.until(soon, "it is committed", w.committed)
+		w.end(p, false)
+		held, err := w.js.Consumer(w.t.Context(), w.streams[0], consumer.ConsumerName("main"))
+		w.must(err)
+		dead, err := held.Consume(func(jetstream.Msg) {}, jetstream.PullPriorityGroup("reader"),
+			jetstream.PullExpiry(2*time.Second))
+		w.must(err)
+		stop := w.flow(100 * time.Millisecond)
+		time.Sleep(time.Second)
+		standby := w.start("1", w.store).readers[0]
+		w.until(soon, "it stands by", func() bool { return standby.Status().State == consumer.Standby })
+		dead.Stop()
+		took := w.until(6*time.Second, "the pin is taken", func() bool { return standby.Status().Applied > 0 })
+		t.Log("taken after", took)
+		stop()
 		w.expectAll()
 	})
 }
