@@ -29,14 +29,14 @@ func testHostileBlocked(t *testing.T, s *system) {
 
 	f := w.feed(t, hostileLoad, 100)
 	for _, h := range []*hostile{rights, table, password} {
-		h.commitsMore(t, h.name, patience)
+		h.commitsMore(t, h.name)
 	}
 	all := []struck{rights.strike(t, rights.lacksRight()), table.strike(t, table.lacksTable()),
 		password.strike(t, password.wrongPassword()), late.strike(t, late.lacksSetup())}
 	endure(t, all...)
-	relieve(t, backToNormal, all...)
+	relieve(t, all...)
 	all = append(all, silent.shows(t, noAnswer))
-	relieve(t, backToNormal, all[len(all)-1])
+	relieve(t, all[len(all)-1])
 	f.stop()
 	for _, s := range all {
 		s.wantAll(t, f)

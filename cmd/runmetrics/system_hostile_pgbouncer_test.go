@@ -24,10 +24,10 @@ func testHostilePgBouncer(t *testing.T, s *system) {
 		h.suffers(t, behind)
 	}
 	for range 2 {
-		h.commitsMore(t, "before kill -9", patience)
+		h.commitsMore(t, "before kill -9")
 		h.service.kill(t)
 		h.service = h.run(t)
-		h.commitsMore(t, "after kill -9", patience)
+		h.commitsMore(t, "after kill -9")
 	}
 	f.stop()
 	h.wantAll(t, f)

@@ -150,7 +150,7 @@ func endure(t *testing.T, list ...struck) {
 }
 
 // relieve takes the causes away and waits until each service has committed something and is active.
-func relieve(t *testing.T, limit time.Duration, list ...struck) {
+func relieve(t *testing.T, list ...struck) {
 	t.Helper()
 	for i, s := range list {
 		if s.end != nil {
@@ -162,7 +162,7 @@ func relieve(t *testing.T, limit time.Duration, list ...struck) {
 	}
 	began := time.Now()
 	left := slices.Clone(list)
-	until(t, limit, "all commit again", func() bool {
+	until(t, backToNormal, "all commit again", func() bool {
 		left = slices.DeleteFunc(left, func(s struck) bool {
 			back := s.service.position(t) > s.position
 			if back {
@@ -178,19 +178,19 @@ func relieve(t *testing.T, limit time.Duration, list ...struck) {
 }
 
 // commitsMore waits until the position has moved.
-func (h *hostile) commitsMore(t *testing.T, when string, limit time.Duration) {
+func (h *hostile) commitsMore(t *testing.T, when string) {
 	t.Helper()
 	stood := h.service.position(t)
-	until(t, limit, when+": events are committed", func() bool { return h.service.position(t) > stood })
+	until(t, patience, when+": events are committed", func() bool { return h.service.position(t) > stood })
 }
 
 // suffers goes through a whole trouble.
 func (h *hostile) suffers(t *testing.T, f trouble) {
 	t.Helper()
-	h.commitsMore(t, f.name+": before", patience)
+	h.commitsMore(t, f.name+": before")
 	s := h.strike(t, f)
 	endure(t, s)
-	relieve(t, backToNormal, s)
+	relieve(t, s)
 }
 
 // wantAll fails the test unless everything that was fed is counted once, and no secret was told.
