@@ -21,7 +21,7 @@ func testStreams(t *testing.T, s *system) {
 	w.share(t, 4)
 	seed := setting(t, "RUNMETRICS_TEST_SEED", rand.Uint64())
 	t.Logf("RUNMETRICS_TEST_SEED=%d", seed)
-	trouble := 35 * time.Second
+	trouble := 30 * time.Second
 	if minutes := setting(t, "RUNMETRICS_TEST_MINUTES", 0); minutes > 0 {
 		trouble = time.Duration(minutes) * time.Minute
 	}
