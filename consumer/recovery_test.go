@@ -50,6 +50,9 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list[1_000:])...))
 	expect(t, store, list)
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
 	if s := second.Status(); s.State != consumer.Active || s.Applied != 2_000 {
 		t.Fatalf("status of the standby: %+v", s)
 	}
