@@ -60,12 +60,38 @@ func (p plan) step(t *rapid.T) step {
 		}}
 	case drawn < 52:
 		return step{text: fmt.Sprintf("start %d", slot), do: func(_ context.Context, w *world) error { return w.ensure(slot) }}
+	case drawn < 56 && p.Replicas > 1:
+		return overtaken(slot, (slot+1)%p.Replicas, number)
 	case drawn < 70:
 		return toProcess(t, slot)
 	case drawn < 82:
 		return toDatabase(t, slot)
 	}
 	return toBroker(t, number)
+}
+
+// overtaken is what pins cannot prevent: a process is paused in the middle of a commit for longer than its pin lives, and
+// wakes up behind another one that went on.
+func overtaken(slot, other, number int) step {
+	return step{text: fmt.Sprintf("%d is paused in a commit to stream %d, %d goes on, %d wakes up", slot, number, other, slot),
+		do: func(ctx context.Context, w *world) error {
+			if err := w.ensure(slot); err != nil {
+				return err
+			}
+			r := w.process(slot)
+			r.expect(sinktest.Commit, fault{sinktest.None, pauses}, 1)
+			for seed := range uint64(2) {
+				if err := w.publish(ctx, w.streams[number], seed, 3, false); err != nil {
+					return err
+				}
+				if err := w.ensure(other); err != nil {
+					return err
+				}
+				time.Sleep(11 * time.Second)
+			}
+			r.resume()
+			return nil
+		}}
 }
 
 // requests are all side effects that a process has on the broker.
