@@ -25,6 +25,9 @@ const gone = consumer.DefaultPinnedTTL + 2*time.Second
 func TestProcessesShareStreamsEvenly(t *testing.T) {
 	for _, c := range []struct{ streams, processes int }{{4, 2}, {6, 3}} {
 		t.Run(fmt.Sprintf("%d streams, %d processes", c.streams, c.processes), func(t *testing.T) {
+			if testing.Short() && c.processes > 2 {
+				t.Skip("-short leaves out the larger of the two")
+			}
 			play(t, c.streams, func(w *world) {
 				stop := w.flow(500 * time.Millisecond)
 				first := w.start("0", w.store)
@@ -73,7 +76,7 @@ func TestAQuietStreamHasOneReader(t *testing.T) {
 		w.start("1", asked)
 		w.until(soon, "shares are even", w.even)
 		before := asked.times.Load()
-		w.stay(20 * time.Minute)
+		w.stay(10 * time.Minute)
 		if n := asked.times.Load() - before; n > 0 {
 			t.Errorf("the store was asked %d times", n)
 		}
@@ -154,7 +157,7 @@ func TestAStreamIsReadWhateverAProcessSays(t *testing.T) {
 				case <-stopLying:
 					return
 				default:
-					w.must(liar.Publish(consumer.SharesSubject("main"), said))
+					_ = liar.Publish(consumer.SharesSubject("main"), said)
 				}
 			}
 		})
