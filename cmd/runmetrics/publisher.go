@@ -240,7 +240,8 @@ func explain(err error) error {
 	var answer *jetstream.APIError
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return errors.New("no stream takes this subject; run `runmetrics setup`, or start `runmetrics run`")
+		return errors.New("no stream takes this subject; run `runmetrics setup`, or start `runmetrics run`; " +
+			"where there are several streams, `runmetrics doctor` tells whether NATS maps subjects to them")
 	case errors.As(err, &answer) && answer.ErrorCode == streamStoreFailed:
 		return fmt.Errorf("the stream does not take it: %s; if it is full, `runmetrics setup --max-bytes` gives it more room",
 			answer.Description)
