@@ -34,13 +34,14 @@ type database struct {
 	admin   *sql.DB  // another database of the Postgres server
 }
 
-// kinds are the stores that keep the promise, each with how a database of it is made.
+// kinds are the stores that keep the promise, each with how a database of it is made. -short leaves out Postgres.
 func kinds(t *testing.T) map[string]func(t *testing.T) *database {
-	server := sinktest.StartPostgres(t, "fsync=off")
-	return map[string]func(t *testing.T) *database{
-		"SQLite":   newSQLite,
-		"Postgres": func(t *testing.T) *database { return newPostgres(t, server) },
+	all := map[string]func(t *testing.T) *database{"SQLite": newSQLite}
+	if !testing.Short() {
+		server := sinktest.StartPostgres(t, "fsync=off")
+		all["Postgres"] = func(t *testing.T) *database { return newPostgres(t, server) }
 	}
+	return all
 }
 
 func newSQLite(t *testing.T) *database {
