@@ -12,6 +12,12 @@
 // stays true until it ends. Reads have connections of their own, wait for nobody, and each sees whole commits only. Other
 // processes may read and write the file too; the guards hold for them as well.
 //
+// A backup is put back while nobody has the file open, and without the log of the old one: file-wal and file-shm must be
+// removed with it, because SQLite would write the pages of any log that it finds into any file. Under an open store a
+// backup may be restored by SQLite's own means (.restore of its shell, or one transaction of SQL); the guards see to the
+// rest. A file that is exchanged or removed under an open store makes Position and Commit ErrBlocked, and its log is set
+// aside for the new one's sake. A copy that overwrites the open file itself is noticed by nobody and destroys it.
+//
 // # Form
 //
 // Times are RFC 3339 text in UTC with six fraction digits, costs are decimal text, success_rate is the double nearest to
