@@ -44,6 +44,7 @@ const (
 	goesOn then = ""
 	dies   then = " and dies of it"
 	pauses then = " after a pause"
+	hangs  then = " after the database hung"
 )
 
 // start starts a process. Its broker and its database may be away.
@@ -89,6 +90,9 @@ func (r *replica) plan(_ context.Context, m sinktest.Method, _ int) sinktest.Fau
 	case pauses:
 		r.pause()
 		r.runs()
+	case hangs:
+		r.hang()
+		r.runs()
 	}
 	return f.Fault
 }
@@ -132,6 +136,11 @@ func (r *replica) heal() {
 // pause is SIGSTOP, as far as others can see: nothing goes out, and what comes in waits.
 func (r *replica) pause() {
 	r.wire.pause()
+	r.hang()
+}
+
+// hang holds up all calls of the database.
+func (r *replica) hang() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.still == nil {
@@ -186,10 +195,13 @@ func (r *replica) paused() bool {
 	return r.still != nil
 }
 
-// threatened tells whether something is planned to go wrong.
+// threatened tells whether something is planned to go wrong, or hangs for ever: a process that hangs keeps its pin.
 func (r *replica) threatened() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.still != nil && !r.wire.stands() {
+		return true
+	}
 	for _, queue := range r.faults {
 		if len(queue) > 0 {
 			return true
@@ -210,9 +222,10 @@ type ledger struct {
 	replica *replica
 }
 
-// Commit may be answered long after it took place.
+// Commit may be answered long after it took place, and take place long after its caller gave up: what was sent cannot be
+// called back.
 func (l *ledger) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
-	err := l.Faulty.Commit(ctx, prev, b)
+	err := l.Faulty.Commit(context.WithoutCancel(ctx), prev, b)
 	l.replica.runs()
 	if err == nil && !l.replica.alive() {
 		return fmt.Errorf("commit: %w", sinks.ErrUnavailable)

@@ -102,6 +102,12 @@ func (w *wire) set(request string, arrives bool) {
 	w.traps = append(w.traps, trap{[]byte(request), arrives})
 }
 
+func (w *wire) stands() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.still
+}
+
 func (w *wire) trapped() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
