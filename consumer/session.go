@@ -134,7 +134,9 @@ func (s *session) align(ctx context.Context) error {
 		return nil // the holder aligns it; on a pin of our own the gate will
 	}
 	s.reader.reads(s.pending())
-	if info.Delivered.Stream == s.position.Sequence {
+	// Brokers were seen to say that they delivered up to here, and that nothing is to come, of a stream that holds more.
+	forgotten := info.NumPending == 0 && s.pending()
+	if info.Delivered.Stream == s.position.Sequence && !forgotten {
 		return nil
 	}
 	if err := s.notePutBack(ctx, info.AckFloor.Stream); err != nil {

@@ -173,9 +173,19 @@ func (w *world) conserved() error {
 	return nil
 }
 
-// states tells what every reader says of itself.
-func (w *world) states() string {
+// states tells what every reader says of itself, and the broker of its consumers.
+func (w *world) states(ctx context.Context) string {
 	var b strings.Builder
+	for _, s := range w.streams {
+		c, err := w.js.Consumer(ctx, s.name, consumerName)
+		if err != nil {
+			fmt.Fprintf(&b, "consumer of %s: %v\n", s.name, err)
+			continue
+		}
+		i := c.CachedInfo()
+		fmt.Fprintf(&b, "consumer of %s: delivered %d, acknowledged %d, %d to come, %d requests wait, pins %+v\n", s.name, i.Delivered.Stream,
+			i.AckFloor.Stream, i.NumPending, i.NumWaiting, i.PriorityGroups)
+	}
 	for _, r := range w.living() {
 		for _, reader := range r.readers {
 			s := reader.Status()

@@ -121,7 +121,7 @@ func (w *world) settled(ctx context.Context, peaceful bool) error {
 			return err
 		}
 		if behind && peaceful && !s.meddled {
-			return fmt.Errorf("%s is not read to its end:\n%s", s.name, w.states())
+			return fmt.Errorf("%s is not read to its end:\n%s", s.name, w.states(ctx))
 		}
 		if !behind && s.grown {
 			s.meddled = false
@@ -175,7 +175,7 @@ func (w *world) heal(ctx context.Context) error {
 	}
 	for deadline := time.Now().Add(patience); !w.active(); time.Sleep(250 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not active again within %s:\n%s", patience, w.states())
+			return fmt.Errorf("not active again within %s:\n%s", patience, w.states(ctx))
 		}
 	}
 	return nil
@@ -202,7 +202,7 @@ func (w *world) committed(ctx context.Context, limit time.Duration) error {
 			return w.check(ctx)
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d streams are not read to their ends within %s:\n%s", left, limit, w.states())
+			return fmt.Errorf("%d streams are not read to their ends within %s:\n%s", left, limit, w.states(ctx))
 		}
 	}
 }
