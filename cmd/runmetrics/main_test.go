@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"maps"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +21,17 @@ import (
 	"github.com/apexsalesai/runmetrics/consumer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// atOnce is how many of the tests run at a time at least: most of the time they wait for processes to notice things.
+const atOnce = 4
+
+func TestMain(m *testing.M) {
+	if runtime.GOMAXPROCS(0) < atOnce {
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil { // the command line, read later, goes before it
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // result is what a call of the program left behind.
 type result struct {
