@@ -35,7 +35,7 @@ const manyRunsMemory = 400 << 20
 // testManyRuns lets the service read a day's stream of runs of one or two executions as fast as it can. Its memory does not
 // grow with them. RUNMETRICS_TEST_RUNS=5000000 makes it a large day, of which stream and database take some GB each.
 func testManyRuns(t *testing.T, s *system) {
-	d := day{runs: sizeOf(t, "RUNMETRICS_TEST_RUNS", 100_000)}
+	d := day{runs: sizeOf(t, "RUNMETRICS_TEST_RUNS", 50_000)}
 	s.onEachStore(t, func(t *testing.T, w *world) {
 		began := time.Now()
 		total := publishEach(t, testJetStream(t, w.broker), d.messages(), nil)
@@ -62,7 +62,7 @@ func testManyRuns(t *testing.T, s *system) {
 }
 
 // day is a day's runs: every one has an execution, every second one another, most of them soon after the first and some
-// an hour later, when the run has left the memory.
+// half a day later, when the run has left the memory.
 type day struct {
 	runs int
 }
@@ -73,10 +73,10 @@ const (
 )
 
 func (d day) messages() iter.Seq[*nats.Msg] {
-	hour := d.runs / 24
+	halfDay := d.runs / 2
 	return func(yield func(*nats.Msg) bool) {
-		for at := range d.runs + hour + daySoon {
-			soon, late := at-daySoon, at-hour
+		for at := range d.runs + halfDay + daySoon {
+			soon, late := at-daySoon, at-halfDay
 			if at < d.runs && !yield(d.execution(at, 1)) ||
 				soon >= 0 && soon < d.runs && soon%2 == 1 && soon%dayLate != 1 && !yield(d.execution(soon, 2)) ||
 				late >= 0 && late < d.runs && late%dayLate == 1 && !yield(d.execution(late, 2)) {
@@ -120,17 +120,17 @@ func (w *world) wantSums(t *testing.T, d day) {
 }
 
 // giantMemory is what the README promises that the service needs at most, in bytes, for one run of so many executions.
-func giantMemory(executions int) int64 { return 200<<20 + 1_000*int64(executions) }
+func giantMemory(executions int) int64 { return 300<<20 + 900*int64(executions) }
 
 // testGiantRun follows one run of very many executions: while they come, over a kill in the middle of them, and when one
 // more comes after a restart, for which all the others are read back. A million of them takes
 // RUNMETRICS_TEST_EXECUTIONS=1000000.
 func testGiantRun(t *testing.T, s *system) {
-	executions := sizeOf(t, "RUNMETRICS_TEST_EXECUTIONS", 100_000)
+	executions := sizeOf(t, "RUNMETRICS_TEST_EXECUTIONS", 50_000)
 	l := load{Seed: 20261127, Runs: 1, Agents: executions * retryShare / (retryShare + 1)}
 	n := l.perRun()
 	s.onEachStore(t, func(t *testing.T, w *world) {
-		patience := patience + time.Duration(n)*time.Millisecond
+		limit := patience + time.Duration(n)*time.Millisecond
 		check := func(p *program, when string) {
 			t.Helper()
 			wantConserved(t, p)
@@ -142,13 +142,13 @@ func testGiantRun(t *testing.T, s *system) {
 		}
 		publisher := w.publish(t, l, n-1, 0)
 		p := w.run(t)
-		p.reaches(t, uint64(n/2), patience)
+		p.reaches(t, uint64(n/2), limit)
 		check(p, "half of them")
 		p.kill(t)
 		began := time.Now()
 		p = w.run(t)
-		publisher.want(t, exitOK, patience)
-		p.reaches(t, uint64(n-1), patience)
+		publisher.want(t, exitOK, limit)
+		p.reaches(t, uint64(n-1), limit)
 		t.Logf("killed behind half of them: everything was committed %s later", time.Since(began).Round(time.Millisecond))
 		check(p, "all of them, after a kill")
 		p.terminate(t)
@@ -157,7 +157,7 @@ func testGiantRun(t *testing.T, s *system) {
 		began = time.Now()
 		last := l.At(n - 1)
 		publishEach(t, testJetStream(t, w.broker), one(eventMessage(&last, events.Encode(&last), "late")), nil)
-		p.reaches(t, uint64(n), patience)
+		p.reaches(t, uint64(n), limit)
 		t.Logf("one more after a restart was committed after %s", time.Since(began).Round(time.Millisecond))
 		p.wantOracle(t, l, n)
 		check(p, "read back")
