@@ -118,7 +118,16 @@ type struck struct {
 // strike begins a trouble and waits until the service shows it.
 func (h *hostile) strike(t *testing.T, f trouble) struck {
 	t.Helper()
+	before := len(h.service.stderr.String())
 	f.begin(t)
+	if f.leaky {
+		// It may be over before anybody looks.
+		until(t, patience, f.name+": the service says so", func() bool {
+			return strings.Contains(h.service.stderr.String()[before:], f.says)
+		})
+		t.Logf("%s: said in the log", f.name)
+		return struck{h, f, 0}
+	}
 	return h.shows(t, f)
 }
 
