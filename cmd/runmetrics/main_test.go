@@ -22,7 +22,7 @@ import (
 )
 
 // atOnce is how many of the tests run at a time at least: most of the time they wait for processes to notice things.
-const atOnce = 4
+const atOnce = 8
 
 func TestMain(m *testing.M) {
 	if runtime.GOMAXPROCS(0) < atOnce {
