@@ -97,7 +97,7 @@ func TestSampleNamesTheStepThatFailed(t *testing.T) {
 	}
 
 	// Nobody reads the stream.
-	failure := impatient(t, t.Context(), environ, time.Second)
+	failure := impatient(t, t.Context(), environ, 5*time.Second)
 	wantParts(t, failure.Error(), "step store failed: ", "`runmetrics run`", "DEPLOYMENT=main", "is voided in the stream")
 	last, err := stream.GetLastMsgForSubject(t.Context(), "runs.>")
 	if err != nil {
@@ -176,7 +176,7 @@ func TestSampleWaitsForARowAsLongAsItMay(t *testing.T) {
 	call(t, environ, "", "dataverse", "test").want(t, exitOK)
 
 	organization.Inject(emulator.Fault{Kind: "error", Status: 503, Path: "apex_campaignmetrics("})
-	failure := impatient(t, t.Context(), environ, 5*time.Second)
+	failure := impatient(t, t.Context(), environ, 10*time.Second)
 	wantParts(t, failure.Error(), "step dataverse failed: the row cannot be read back as it was sent")
 	if _, err := uuid.Parse(failure.Error()[len(failure.Error())-37 : len(failure.Error())-1]); err != nil {
 		t.Errorf("does not name the row: %v", failure)
