@@ -94,9 +94,9 @@ func testJetStream(t *testing.T, b *broker) jetstream.JetStream {
 	return jetStreamAt(t, b.URL())
 }
 
-func jetStreamAt(t *testing.T, url string) jetstream.JetStream {
+func jetStreamAt(t *testing.T, url string, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	conn, err := nats.Connect(url)
+	conn, err := nats.Connect(url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

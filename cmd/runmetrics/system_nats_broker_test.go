@@ -123,16 +123,7 @@ func (g *guarded) as(user string) map[string]string {
 // jetStream connects as a user, whose answers come to the inbox.
 func (g *guarded) jetStream(t *testing.T, user, inbox string) jetstream.JetStream {
 	t.Helper()
-	conn, err := nats.Connect(g.url(user), nats.CustomInboxPrefix(inbox))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
+	return jetStreamAt(t, g.url(user), nats.CustomInboxPrefix(inbox))
 }
 
 // take lets the operator have a message, so that the reader has to make the broker deliver it again, and keep the pin, so

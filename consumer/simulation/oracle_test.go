@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/apexsalesai/runmetrics/aggregate/aggregatetest"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -105,9 +103,6 @@ func (o *oracle) bury(p sinks.Position, sequence uint64, subject, campaign, run 
 	c.first, c.last = cmp.Or(c.first, sequence), sequence
 }
 
-// runKey writes identities as SQL does.
-func runKey(key events.Key) uuid.UUID { return key.UUID() }
-
 // tables is what every table must hold, in the form of the queries in check_test.go.
 func (o *oracle) tables() map[string][]string {
 	all := map[string][]string{"dead_letters": o.letters}
@@ -128,16 +123,16 @@ func (o *oracle) tables() map[string][]string {
 			}
 		}
 		for id := range voided {
-			all["voided_events"] = append(all["voided_events"], line(runKey(key), id))
+			all["voided_events"] = append(all["voided_events"], line(key.UUID(), id))
 		}
 		for i := range r.applied {
 			e := &r.applied[i]
-			all["event_chunks"] = append(all["event_chunks"], line(runKey(key), string(events.Encode(e))))
+			all["event_chunks"] = append(all["event_chunks"], line(key.UUID(), string(events.Encode(e))))
 			if e.Type == events.AgentFinished && !voided[e.ID] {
 				all["agent_runs"] = append(all["agent_runs"], execution(key, e))
 			}
 		}
-		all["dataverse_outbox"] = append(all["dataverse_outbox"], line(runKey(key), m.Status != "running"))
+		all["dataverse_outbox"] = append(all["dataverse_outbox"], line(key.UUID(), m.Status != "running"))
 	}
 	for name := range all {
 		slices.Sort(all[name])
@@ -151,7 +146,7 @@ func execution(key events.Key, e *events.Event) string {
 	if e.Cost.Known {
 		cost = int64(e.Cost.Nanos)
 	}
-	return line(runKey(key), key.CampaignID, key.RunID, key.Phase, e.ID, e.AgentID, e.Attempt, e.Status, e.LatencyMs, e.TokensIn,
+	return line(key.UUID(), key.CampaignID, key.RunID, key.Phase, e.ID, e.AgentID, e.Attempt, e.Status, e.LatencyMs, e.TokensIn,
 		e.TokensOut, e.AssetsGenerated, cost)
 }
 
