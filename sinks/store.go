@@ -54,6 +54,9 @@ type Position struct {
 type RunChange struct {
 	Metrics aggregate.Metrics // Version is the new one: 1 asserts that the store has no such run
 	Events  []*events.Event   // the newly applied ones, in the order in which they were applied
+	// Voided, where it is not nil, replaces the ids that the store lists as voided. Of Amend only: a Commit adds those of
+	// its events.
+	Voided []string
 }
 
 // DeadLetter is a message that became no event. Its position is unique.
@@ -78,6 +81,8 @@ type Batch struct {
 	Runs        []RunChange
 	DeadLetters []DeadLetter
 	At          time.Time // UpdatedAt of the runs
+	// Due is when the copies of its runs are due, where that is not At. Of Amend only.
+	Due time.Time
 }
 
 // Ledger is what the consumer needs of a store.
@@ -87,7 +92,7 @@ type Ledger interface {
 	// Position returns the newest epoch of a stream, a Position with Epoch 0 where there is none.
 	Position(ctx context.Context, stream string) (Position, error)
 	// Load reads runs back by folding their stored events. A run that the store does not have is absent from the
-	// result.
+	// result. One of which it has events and no record, because somebody deleted that row, is there.
 	Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]StoredRun, error)
 	// Commit stores the batch if the stream still stands at prev. One round trip. See the package comment for errors.
 	Commit(ctx context.Context, prev Position, b *Batch) error
@@ -97,6 +102,8 @@ type Ledger interface {
 type StoredRun struct {
 	Run     *aggregate.Run
 	Version int64
+	// Sealed: its events were dropped, and the store refuses every change. Run is empty.
+	Sealed bool
 }
 
 // Reader is what the query API needs of a store.
