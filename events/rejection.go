@@ -22,6 +22,10 @@ const (
 	Refused              Reason = "refused" // a store refuses the value for its content
 )
 
+// Reasons are all of them.
+var Reasons = []Reason{Malformed, TooLarge, UnsupportedVersion, UnknownType, Invalid, SubjectMismatch, ConflictingDuplicate,
+	Sealed, Refused}
+
 // FieldError is one bad field of an event.
 type FieldError struct {
 	Field   string // as in the JSON, "metrics.tokensIn" inside an object
