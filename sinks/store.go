@@ -16,6 +16,7 @@ type Store interface {
 	Ledger
 	Reader
 	Outbox
+	Letters
 	// Close releases connections. Calls under way fail with ErrUnavailable.
 	Close() error
 }
@@ -117,7 +118,7 @@ type Reader interface {
 	Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error)
 	// Events returns every applied event of a run key in the order of application, voided ones too.
 	Events(ctx context.Context, run uuid.UUID) ([]events.Event, error)
-	// CountDeadLetters counts those that name the run.
+	// CountDeadLetters counts the open ones that name the run.
 	CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error)
 }
 

@@ -31,14 +31,14 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 		rows.fill(inOrder(b.Runs))
 		s.queueRuns(pipeline, rows, b.At)
 	}
-	var full []events.Reason
+	var room []reasonRoom
 	if len(b.DeadLetters) > 0 {
-		s.queueDeadLetters(pipeline, b, &full)
+		s.queueDeadLetters(pipeline, b, &room)
 	}
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
 		return failed("commit batch", err)
 	}
-	s.full.add(b.Next.Stream, full)
+	s.full.learn(b.Next.Stream, room)
 	return nil
 }
 

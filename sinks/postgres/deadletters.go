@@ -12,8 +12,8 @@ import (
 )
 
 // writeDeadLetters keeps rows up to the limit of their reason and counts the rest, and those besides that were not sent.
-// The position's row lock, taken before, lets no other commit of the stream count at the same time. It returns which
-// reasons have no room any more.
+// The position's row lock, taken before, lets no other commit of the stream count at the same time. It returns of
+// which reasons there is no room any more, and of which there is.
 const writeDeadLetters = `
 WITH letters AS (
 	SELECT l.*, coalesce(c.kept, 0) + row_number() OVER (PARTITION BY l.reason ORDER BY l.sequence) <= $3::bigint AS keep
@@ -41,11 +41,11 @@ WITH letters AS (
 		last_dropped = coalesce(excluded.last_dropped, c.last_dropped)
 	RETURNING reason, kept
 )
-SELECT reason FROM counted WHERE kept >= $3::bigint`
+SELECT reason, kept >= $3::bigint FROM counted`
 
-// queueDeadLetters queues what becomes of the batch's dead letters. When the pipeline is sent, full gets the reasons that
-// have no room any more.
-func (s *Store) queueDeadLetters(pipeline *pgx.Batch, b *sinks.Batch, full *[]events.Reason) {
+// queueDeadLetters queues what becomes of the batch's dead letters. When the pipeline is sent, room gets an element for
+// each of their reasons.
+func (s *Store) queueDeadLetters(pipeline *pgx.Batch, b *sinks.Batch, room *[]reasonRoom) {
 	letters, overflows := s.full.split(b.Next.Stream, b.DeadLetters)
 	column := func(add func(a *array, d *sinks.DeadLetter)) string {
 		return arrayOf(letters, func(a *array, d **sinks.DeadLetter) { add(a, *d) })
@@ -70,7 +70,7 @@ func (s *Store) queueDeadLetters(pipeline *pgx.Batch, b *sinks.Batch, full *[]ev
 		arrayOf(overflows, func(a *array, o *overflow) { a.integer(o.first) }),
 		arrayOf(overflows, func(a *array, o *overflow) { a.integer(o.last) }),
 	).Query(func(rows pgx.Rows) (err error) {
-		*full, err = pgx.CollectRows(rows, pgx.RowTo[events.Reason])
+		*room, err = pgx.CollectRows(rows, pgx.RowToStructByPos[reasonRoom])
 		return err
 	})
 }
@@ -87,8 +87,16 @@ type overflow struct {
 	first, last int64 // their sequences
 }
 
+// reasonRoom tells whether a stream has as many rows of a reason as it may.
+type reasonRoom struct {
+	Reason events.Reason
+	Full   bool
+}
+
 // fullReasons remembers of which reasons a stream has as many rows as it may, so that a flood is counted here and not sent
-// to be counted there. It knows so from commits; whoever reads a stream's position anew, as after a restore, forgets it.
+// to be counted there. It knows so from commits, each of which says anew how it is with the reasons of its letters: where
+// another process resolved some, the next commit of that reason learns it and the one after it keeps rows again. Whoever
+// reads a stream's position anew, as after a restore, forgets all.
 type fullReasons struct {
 	mu      sync.Mutex
 	streams map[string][]events.Reason
@@ -118,17 +126,19 @@ func (f *fullReasons) split(stream string, list []sinks.DeadLetter) (letters []*
 	return letters, slices.DeleteFunc(overflows, func(o overflow) bool { return o.letters == 0 })
 }
 
-// add takes in what a commit of the stream returned.
-func (f *fullReasons) add(stream string, reasons []events.Reason) {
+// learn takes in what a commit of the stream returned.
+func (f *fullReasons) learn(stream string, list []reasonRoom) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.streams == nil {
 		f.streams = make(map[string][]events.Reason)
 	}
-	for _, reason := range reasons {
-		if !slices.Contains(f.streams[stream], reason) {
-			f.streams[stream] = append(f.streams[stream], reason)
+	for _, room := range list {
+		full := slices.DeleteFunc(f.streams[stream], func(r events.Reason) bool { return r == room.Reason })
+		if room.Full {
+			full = append(full, room.Reason)
 		}
+		f.streams[stream] = full
 	}
 }
 

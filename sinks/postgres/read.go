@@ -123,13 +123,13 @@ func (s *Store) records(ctx context.Context, doing, rest string, args ...any) ([
 	return list, nil
 }
 
-// CountDeadLetters counts the rows that name the run. Those beyond the limit are not among them.
+// CountDeadLetters counts the open letters that name the run. Those beyond the limit are not among them.
 func (s *Store) CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
 	var n int64
 	err := s.pool.QueryRow(ctx,
-		"SELECT count(*) FROM dead_letters WHERE campaign_id = $1::text AND run_id = $2::text",
+		"SELECT count(*) FROM dead_letters WHERE campaign_id = $1::text AND run_id = $2::text AND resolved_at IS NULL",
 		cleanText(campaignID), cleanText(runID)).Scan(&n)
 	if err != nil {
 		return 0, failed("count dead letters", err)

@@ -71,6 +71,34 @@ func TestClaimAndSettleAreOneRoundTripEach(t *testing.T) {
 	countRoundTrips(t, dispatchesInOneRoundTrip)
 }
 
+func TestResolvingLettersIsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	countRoundTrips(t, resolvesInOneRoundTrip)
+}
+
+func resolvesInOneRoundTrip(t *testing.T, url string) {
+	t.Helper()
+	store, turns := counted(t, url, Config{})
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	for i, size := range []int{1, 300, 1} {
+		var list []sinks.Resolution
+		for range size {
+			if err := w.Commit(t.Context(), bury(w)); err != nil {
+				t.Fatal(err)
+			}
+			at := sinks.LetterID{Stream: "RUN_EVENTS", Epoch: 1, Sequence: w.Position.Sequence}
+			list = append(list, sinks.Resolution{LetterID: at, Text: `dropped: "known"`})
+		}
+		before := turns.n.Load()
+		if n, err := store.ResolveLetters(t.Context(), list, w.At); n != int64(size) || err != nil {
+			t.Fatalf("resolved %d of %d: %v", n, size, err)
+		}
+		if took := turns.n.Load() - before; i > 0 && took != 1 { // the first one prepares
+			t.Errorf("%d letters took %d round trips, not 1", size, took)
+		}
+	}
+}
+
 // countRoundTrips runs a test in every way in which the driver can talk to the server.
 func countRoundTrips(t *testing.T, test func(t *testing.T, url string)) {
 	for _, mode := range []mode{cacheStatement, cacheDescribe, exec, simpleProtocol} {

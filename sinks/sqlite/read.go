@@ -117,10 +117,11 @@ func (s *Store) records(ctx context.Context, rest string, args ...any) ([]aggreg
 	return list, classify(rows.Err())
 }
 
-// CountDeadLetters counts the rows that name the run. Those beyond the limit are not among them.
+// CountDeadLetters counts the open letters that name the run. Those beyond the limit are not among them.
 func (s *Store) CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error) {
 	var n int64
-	err := s.reader.QueryRowContext(ctx, "SELECT count(*) FROM dead_letters WHERE campaign_id = ? AND run_id = ?",
+	err := s.reader.QueryRowContext(ctx,
+		"SELECT count(*) FROM dead_letters WHERE campaign_id = ? AND run_id = ? AND resolved_at IS NULL",
 		cleanText(campaignID), cleanText(runID)).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count dead letters: %w", classify(err))
