@@ -62,6 +62,9 @@ var importRules = []importRule{
 		"github.com/nats-io/nats.go": "it reads JetStream",
 		"github.com/google/uuid":     "runs are known by their keys",
 	}},
+	{"consumer/replay", []string{"sinks", "aggregate", "events"}, map[string]string{
+		"github.com/nats-io/nats.go": "it reads streams",
+	}},
 	{"consumer/simulation", []string{"consumer", "sinks", "aggregate", "events"}, nil}, // tests alone
 	{"consumer/sharing", []string{"consumer", "sinks", "aggregate", "events"}, nil},    // tests alone
 	{"consumer/timeline", []string{"consumer", "sinks", "aggregate", "events"}, nil},   // tests alone
@@ -69,8 +72,8 @@ var importRules = []importRule{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
 	}},
-	{"cmd/runmetrics", []string{"query", "consumer", "sinks", "sinks/postgres", "sinks/sqlite", "sinks/dataverse",
-		"sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{
+	{"cmd/runmetrics", []string{"query", "consumer", "consumer/replay", "sinks", "sinks/postgres", "sinks/sqlite",
+		"sinks/dataverse", "sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{
 		"github.com/caarlos0/env/v11":          "the environment as a struct",
 		"github.com/joho/godotenv":             "--env-file",
 		"github.com/spf13/cobra":               "subcommands, their help and completion",

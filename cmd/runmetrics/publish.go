@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/apexsalesai/runmetrics/consumer/replay"
 	"github.com/apexsalesai/runmetrics/events"
 )
 
@@ -20,9 +20,9 @@ func (a *app) publish() *cobra.Command {
 		Short: "Publish events from a file, or generated ones",
 		Long: `publish sends events to the stream at NATS_URL (default: NATS_LISTEN on this machine).
 
-From a file, or from stdin where it is -, it takes one event in JSON a line. Each is checked first; a bad one is
-named with its line and every fault, and the others are sent. Publishing a file again changes nothing: events are
-known by their ids.
+From a file, or from stdin where it is -, it takes one event in JSON a line, compressed by gzip or not: also what
+"runmetrics export" wrote. Each is checked first; a bad one is named with its line and every fault, and the others are
+sent. Publishing a file again changes nothing: events are known by their ids.
 
 With --generate it makes events instead: runs of agents with retries, failures, latencies and costs. The same flags
 make the same events, whenever and wherever, so this may be repeated and interrupted, too.
@@ -30,6 +30,7 @@ make the same events, whenever and wherever, so this may be repeated and interru
 On Ctrl-C it waits for what is under way and says how many events the stream has.`,
 		Example: `  runmetrics publish events.ndjson
   cat events.ndjson | runmetrics publish -
+  runmetrics publish archive.ndjson.gz
   runmetrics publish --generate 10000
   runmetrics publish --generate 1000000 --runs 20 --agents 500 --rate 1000 --duplicates 5 --seed 7`,
 		Args: func(_ *cobra.Command, args []string) error { return p.checkArgs(args) },
@@ -37,7 +38,7 @@ On Ctrl-C it waits for what is under way and says how many events the stream has
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&p.generate, "generate", 0, "make this `number` of events instead of reading a file")
-	flags.Float64Var(&p.rate, "rate", 0, "events per second; 0 is as fast as the stream takes them")
+	flags.Float64Var(&p.pace.PerSecond, "rate", 0, "events per second; 0 is as fast as the stream takes them")
 	flags.IntVar(&p.load.Runs, "runs", 10, "generated runs under way at once")
 	flags.IntVar(&p.load.Agents, "agents", 100, "agents of each generated run")
 	flags.Uint64Var(&p.load.Seed, "seed", 1, "other seeds make other events")
@@ -49,7 +50,7 @@ On Ctrl-C it waits for what is under way and says how many events the stream has
 type publishing struct {
 	app      *app
 	generate int
-	rate     float64
+	pace     replay.Pace
 	load     load
 
 	refusals  refusals
@@ -62,7 +63,7 @@ type publishing struct {
 
 func (p *publishing) checkArgs(args []string) error {
 	switch {
-	case p.generate < 0 || p.rate < 0:
+	case p.generate < 0 || p.pace.PerSecond < 0:
 		return errors.New("--generate and --rate must not be negative")
 	case p.load.Runs < 1 || p.load.Agents < 1 || p.load.Agents > 1_000_000:
 		return errors.New("--runs must be at least 1, --agents from 1 to 1000000")
@@ -86,7 +87,7 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 	if p.generate > 0 {
 		total = p.load.Len(p.generate)
 	} else {
-		file, err := p.open(args[0])
+		file, err := replay.OpenLines(args[0], p.app.stdin)
 		if err != nil {
 			return err
 		}
@@ -112,17 +113,6 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 	return p.finish(ctx, err)
 }
 
-func (p *publishing) open(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(p.app.stdin), nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	return file, nil
-}
-
 // sendGenerated sends the load. A repetition has a message id of its own, or JetStream would drop it and no store would
 // ever see one.
 func (p *publishing) sendGenerated(ctx context.Context) error {
@@ -140,17 +130,17 @@ func (p *publishing) sendGenerated(ctx context.Context) error {
 
 // sendLines sends the good lines as they stand.
 func (p *publishing) sendLines(ctx context.Context, file io.Reader) error {
-	for line, err := range readLines(file) {
+	for line, err := range replay.Lines(file) {
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		e, rejected := events.Decode(events.Message{Data: line.text, Time: time.Now()})
+		e, rejected := events.Decode(events.Message{Data: line.Text, Time: time.Now()})
 		if rejected != nil {
 			p.refused++
-			p.progress.Printf("line %d: %v\n", line.number, rejected)
+			p.progress.Printf("line %d: %v\n", line.Number, rejected)
 			continue
 		}
-		if err := p.send(ctx, &e, line.text, events.MessageID(&e)); err != nil {
+		if err := p.send(ctx, &e, line.Text, events.MessageID(&e)); err != nil {
 			return err
 		}
 	}
@@ -159,30 +149,13 @@ func (p *publishing) sendLines(ctx context.Context, file io.Reader) error {
 
 // send gives an event to the publisher when its time has come.
 func (p *publishing) send(ctx context.Context, e *events.Event, data []byte, id string) error {
-	if err := p.pace(ctx); err != nil {
+	if err := p.pace.Wait(ctx); err != nil {
 		return err
 	}
 	if err := p.publisher.Publish(ctx, eventMessage(e, data, id)); err != nil {
 		return err
 	}
 	p.sent++
-	return nil
-}
-
-// pace holds the rate over the whole run: after a stall it catches up.
-func (p *publishing) pace(ctx context.Context) error {
-	if p.rate == 0 {
-		return nil
-	}
-	due := p.began.Add(time.Duration(float64(p.sent) / p.rate * float64(time.Second)))
-	// Timers are coarse; what is due within a millisecond goes now.
-	if ahead := time.Until(due); ahead > time.Millisecond {
-		select {
-		case <-time.After(ahead):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 	return nil
 }
 
