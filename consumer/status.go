@@ -2,11 +2,13 @@ package consumer
 
 import (
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -46,7 +48,9 @@ type Status struct {
 	DeadLetters int64
 	Discarded   int64 // delivered again, out of turn, or folded into a batch that another session repeats
 	InFlight    int64
-	Gone        int64 // sequences that had left the stream when their turn came: never read, and stepped over by a commit
+	// ByReason has the dead letters of each reason that came up; together they are DeadLetters.
+	ByReason map[events.Reason]int64
+	Gone     int64 // sequences that had left the stream when their turn came: never read, and stepped over by a commit
 }
 
 // status is the shared, guarded form of Status.
@@ -62,7 +66,9 @@ type status struct {
 func (s *status) snapshot() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.s
+	now := s.s
+	now.ByReason = maps.Clone(now.ByReason)
+	return now
 }
 
 func (s *status) update(f func(*Status)) {
@@ -144,8 +150,9 @@ func (s *status) abandon() {
 	s.update(func(s *Status) { s.Discarded, s.InFlight = s.Discarded+s.InFlight, 0 })
 }
 
-// committed counts a batch, by how the position changed.
-func (s *status) committed(before, after sinks.Position) {
+// committed counts a batch, by how the position changed and by its dead letters.
+func (s *status) committed(before sinks.Position, b *sinks.Batch) {
+	after := b.Next
 	s.update(func(s *Status) {
 		if before.Epoch != after.Epoch {
 			before = sinks.Position{}
@@ -155,6 +162,7 @@ func (s *status) committed(before, after sinks.Position) {
 		s.Applied += done[0]
 		s.Duplicates += done[1]
 		s.DeadLetters += done[2]
+		s.countReasons(b.DeadLetters)
 		s.InFlight -= done[0] + done[1] + done[2]
 		s.Gone += after.Gone - before.Gone
 		if s.failing() {
@@ -162,4 +170,13 @@ func (s *status) committed(before, after sinks.Position) {
 		}
 		s.Position, s.Reached, s.LastSequence = after, after.Sequence, max(s.LastSequence, after.Sequence)
 	})
+}
+
+func (s *Status) countReasons(letters []sinks.DeadLetter) {
+	if len(letters) > 0 && s.ByReason == nil {
+		s.ByReason = make(map[events.Reason]int64)
+	}
+	for i := range letters {
+		s.ByReason[letters[i].Reason]++
+	}
 }

@@ -3,6 +3,7 @@ package consumer
 import (
 	"testing"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -20,7 +21,7 @@ func TestNoSnapshotFallsBetweenTheHalvesOfAChange(t *testing.T) {
 			next.Applied, next.Duplicates, next.DeadLetters, next.Gone = p.Applied+1, p.Duplicates+1, p.DeadLetters+1, p.Gone+1
 			s.read(6, 1)
 			s.discard(1)
-			s.committed(p, next)
+			s.committed(p, &sinks.Batch{Next: next, DeadLetters: []sinks.DeadLetter{{Reason: events.Reasons[i%len(events.Reasons)]}}})
 			if p = next; i%10 == 0 {
 				s.abandon()
 				p = sinks.Position{Epoch: p.Epoch + 1}
@@ -39,6 +40,13 @@ func TestNoSnapshotFallsBetweenTheHalvesOfAChange(t *testing.T) {
 		if p := s.Position; s.Read != s.Applied+s.Duplicates+s.DeadLetters+s.Discarded+s.InFlight ||
 			int64(p.Sequence) != p.Applied+p.Duplicates+p.DeadLetters+p.Gone {
 			t.Fatalf("does not add up: %+v", s)
+		}
+		byReason := int64(0)
+		for _, n := range s.ByReason {
+			byReason += n
+		}
+		if byReason != s.DeadLetters {
+			t.Fatalf("%d dead letters have a reason: %+v", byReason, s)
 		}
 		if s.InFlight > 0 {
 			inFlight++

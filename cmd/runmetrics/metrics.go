@@ -17,6 +17,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
@@ -131,6 +132,11 @@ func measureStreams(meter metric.Meter, streams func() []consumer.Status) error 
 	if err != nil {
 		return err
 	}
+	reasons, err := meter.Int64ObservableCounter("runmetrics.dead_letters",
+		metric.WithDescription("Dead letters of this process by reason. Their sum is runmetrics_events_dead_lettered_total, in every scrape."))
+	if err != nil {
+		return err
+	}
 	outage, err := meter.Float64ObservableGauge("runmetrics.stream.outage", metric.WithUnit("s"),
 		metric.WithDescription("How long the store could stay away before events are lost or refused; absent where nothing bounds it."))
 	if err != nil {
@@ -141,12 +147,15 @@ func measureStreams(meter metric.Meter, streams func() []consumer.Status) error 
 			stream := attribute.String("stream", status.Stream)
 			observe(o, streamInstruments, numbers, &status, metric.WithAttributes(stream))
 			observeState(o, state, readerStates, status.State, stream)
+			for _, reason := range events.Reasons {
+				o.ObserveInt64(reasons, status.ByReason[reason], metric.WithAttributes(stream, attribute.String("reason", string(reason))))
+			}
 			if status.OutageHours != nil {
 				o.ObserveFloat64(outage, *status.OutageHours*3600, metric.WithAttributes(stream))
 			}
 		}
 		return nil
-	}, append(observables(numbers), state, outage)...)
+	}, append(observables(numbers), state, reasons, outage)...)
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/apexsalesai/runmetrics/consumer"
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
@@ -38,7 +39,8 @@ func sampleStreams() []consumer.Status {
 	return []consumer.Status{
 		{Stream: "RUN_EVENTS_0", State: consumer.Active, Reached: 3_000_000_123, LastSequence: 3_000_000_200, OutageHours: &hours,
 			Position: sinks.Position{Epoch: 2, Sequence: 3_000_000_123, Applied: 2_999_999_000, Duplicates: 1_000, DeadLetters: 100, Gone: 23},
-			Read:     1_234_567, Applied: 1_200_000, Duplicates: 30_000, DeadLetters: 4_000, Discarded: 500, InFlight: 67, Gone: 8},
+			Read:     1_234_567, Applied: 1_200_000, Duplicates: 30_000, DeadLetters: 4_000, Discarded: 500, InFlight: 67, Gone: 8,
+			ByReason: map[events.Reason]int64{events.Invalid: 3_990, events.Sealed: 10}},
 		{Stream: "RUN_EVENTS_1", State: consumer.Standby, Reached: 77, LastSequence: 80,
 			Position: sinks.Position{Epoch: 1, Sequence: 50, Applied: 50}},
 	}
@@ -107,7 +109,8 @@ func TestAScrapeShowsOneMomentOfAStream(t *testing.T) {
 	var asked atomic.Int64
 	metrics, err := newMetrics(func() []consumer.Status {
 		n := asked.Add(1)
-		return []consumer.Status{{Stream: "S", Read: n, Applied: n, Duplicates: n, DeadLetters: n, Discarded: n, InFlight: n}}
+		return []consumer.Status{{Stream: "S", Read: n, Applied: n, Duplicates: n, DeadLetters: n, Discarded: n, InFlight: n,
+			ByReason: map[events.Reason]int64{events.Invalid: n}}}
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +124,9 @@ func TestAScrapeShowsOneMomentOfAStream(t *testing.T) {
 				for line := range strings.Lines(scraped(t, metrics)) {
 					if name, value, _ := strings.Cut(line, `{stream="S"} `); strings.HasPrefix(name, "runmetrics_events_") ||
 						strings.HasPrefix(name, "runmetrics_messages_") && name != "runmetrics_messages_gone_total" {
+						values = append(values, value)
+					}
+					if value, is := strings.CutPrefix(line, `runmetrics_dead_letters_total{reason="invalid",stream="S"} `); is {
 						values = append(values, value)
 					}
 				}

@@ -10,7 +10,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// scrape asks for /metrics and returns the values of all metrics of streams: by stream, then by name.
+// scrape asks for /metrics and returns the values of all metrics of streams: by stream, then by name. Those that are apart by
+// reason or state are added up.
 func (p *program) scrape(t *testing.T) map[string]map[string]int64 {
 	t.Helper()
 	a := p.get(t, "/metrics")
@@ -25,15 +26,16 @@ func (p *program) scrape(t *testing.T) map[string]map[string]int64 {
 	streams := make(map[string]map[string]int64)
 	for name, family := range families {
 		for _, m := range family.Metric {
-			labels := m.GetLabel()
-			if len(labels) != 1 || labels[0].GetName() != "stream" {
-				continue
+			for _, label := range m.GetLabel() {
+				if label.GetName() != "stream" {
+					continue
+				}
+				stream := label.GetValue()
+				if streams[stream] == nil {
+					streams[stream] = make(map[string]int64)
+				}
+				streams[stream][name] += int64(valueOf(m))
 			}
-			stream := labels[0].GetValue()
-			if streams[stream] == nil {
-				streams[stream] = make(map[string]int64)
-			}
-			streams[stream][name] = int64(valueOf(m))
 		}
 	}
 	if len(streams) == 0 {
@@ -63,6 +65,9 @@ func wantConserved(t *testing.T, p *program) {
 		if read != became || position != stored {
 			t.Errorf("stream %s: %d read, of which %d are accounted for; position %d, of which %d are: %v",
 				stream, read, became, position, stored, n)
+		}
+		if all, byReason := n["runmetrics_events_dead_lettered_total"], n["runmetrics_dead_letters_total"]; all != byReason {
+			t.Errorf("stream %s: %d dead letters, %d by reason", stream, all, byReason)
 		}
 	}
 }
