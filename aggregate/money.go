@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"math"
 	"math/big"
 	"math/bits"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 type Money struct {
 	hi, lo uint64
 }
+
+// Unreadable is no sum of any costs: it stands for an amount in a store that no program wrote there.
+var Unreadable = Money{hi: math.MaxUint64, lo: math.MaxUint64}
 
 // Add returns m + n.
 func (m Money) Add(n events.Nanos) Money {

@@ -3,6 +3,8 @@ package aggregate
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -84,6 +86,9 @@ func (r *Run) UUID() uuid.UUID { return r.uuid }
 
 // Len is how many events were applied.
 func (r *Run) Len() int { return len(r.entries) }
+
+// Voided returns the ids that voids of this run name, sorted, whether or not such events were applied.
+func (r *Run) Voided() []string { return slices.Sorted(maps.Keys(r.voided)) }
 
 // Apply adds an event of this run, unless its id was applied before. Events of other runs must not be given to it.
 func (r *Run) Apply(e *events.Event) Outcome {

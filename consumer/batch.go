@@ -59,6 +59,10 @@ func (b *batch) full(limit int) bool { return len(b.items) >= limit || b.bytes >
 // apply gives one item to its run.
 func (b *batch) apply(c *change, at int32) {
 	it := b.items[at]
+	if c.state.sealed {
+		it.outcome = closed
+		return
+	}
 	switch c.state.run.Apply(&it.event) {
 	case aggregate.Applied:
 		it.outcome = applied
@@ -115,7 +119,7 @@ func (b *batch) commit(before sinks.Position) *sinks.Batch {
 			next.Applied++
 		case duplicate:
 			next.Duplicates++
-		case dead:
+		case dead, closed:
 			next.DeadLetters++
 			out.DeadLetters = append(out.DeadLetters, deadLetter(it))
 		}
@@ -166,17 +170,22 @@ func (b *batch) keys(ids []uuid.UUID) map[events.Key]uuid.UUID {
 // deadLetter describes an item that no run took.
 func deadLetter(it *item) sinks.DeadLetter {
 	d := sinks.DeadLetter{Sequence: it.sequence, Time: it.time}
-	if it.rejected == nil {
-		d.Reason, d.Field = events.ConflictingDuplicate, "id"
-		d.Detail = "id was used before by an event of this run with other content"
-		d.CampaignID, d.RunID = it.event.CampaignID, it.event.RunID
-		d.Subject = events.Subject(it.event.CampaignID, it.event.RunID)
-		d.Payload = events.Encode(&it.event)
-	} else {
+	switch {
+	case it.rejected != nil:
 		d.Reason, d.Field, d.Detail = it.rejected.Reason, it.rejected.Field(), it.rejected.Error()
 		// A subject that cannot be read names no run; the letter stands alone then.
 		d.CampaignID, d.RunID, _ = events.ParseSubject(it.subject)
 		d.Subject, d.Payload = it.subject, it.payload
+	case it.outcome == closed:
+		d.Reason, d.Detail = events.Sealed, "the executions of this run were pruned; its metrics stay as they are"
+	default:
+		d.Reason, d.Field = events.ConflictingDuplicate, "id"
+		d.Detail = "id was used before by an event of this run with other content"
+	}
+	if it.rejected == nil {
+		d.CampaignID, d.RunID = it.event.CampaignID, it.event.RunID
+		d.Subject = events.Subject(it.event.CampaignID, it.event.RunID)
+		d.Payload = events.Encode(&it.event)
 	}
 	d.Payload = d.Payload[:min(len(d.Payload), sinks.MaxDeadPayload)]
 	return d

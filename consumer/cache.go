@@ -5,6 +5,7 @@ import (
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // cacheBytes bounds the runs that stay in memory between batches. A run that left is read back when an event for it
@@ -16,6 +17,7 @@ type cachedRun struct {
 	run     *aggregate.Run
 	version int64
 	size    int
+	sealed  bool // its events were dropped: it takes no more
 }
 
 // cache keeps the runs used last. A session starts with an empty one.
@@ -35,15 +37,15 @@ func (c *cache) get(key events.Key) *cachedRun {
 		c.recent.MoveToFront(e)
 		return e.Value.(*cachedRun)
 	}
-	return c.put(key, aggregate.NewRun(key), 0)
+	return c.put(key, sinks.StoredRun{Run: aggregate.NewRun(key)})
 }
 
 // put replaces what is in memory of a run.
-func (c *cache) put(key events.Key, run *aggregate.Run, version int64) *cachedRun {
+func (c *cache) put(key events.Key, stored sinks.StoredRun) *cachedRun {
 	if e, ok := c.byKey[key]; ok {
 		c.remove(e)
 	}
-	r := &cachedRun{run: run, version: version, size: run.Size()}
+	r := &cachedRun{run: stored.Run, version: stored.Version, size: stored.Run.Size(), sealed: stored.Sealed}
 	c.byKey[key] = c.recent.PushFront(r)
 	c.bytes += r.size
 	return r

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -75,10 +76,25 @@ func (s *session) store(ctx context.Context, stored sinks.Position, b *sinks.Bat
 	patient, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
 	var err error
-	if result.reloaded, err = s.reader.ledger.Load(patient, conflict.Runs); err != nil {
+	if result.reloaded, err = s.reader.ledger.Load(patient, namesOf(b, conflict.Runs)); err != nil {
 		result.err = err
 	}
 	return result
+}
+
+// namesOf finds the names of runs that a batch changes.
+func namesOf(b *sinks.Batch, runs []uuid.UUID) []events.Key {
+	wanted := make(map[uuid.UUID]bool, len(runs))
+	for _, run := range runs {
+		wanted[run] = true
+	}
+	names := make([]events.Key, 0, len(runs))
+	for i := range b.Runs {
+		if m := &b.Runs[i].Metrics; wanted[m.RunKey] {
+			names = append(names, m.Key())
+		}
+	}
+	return names
 }
 
 // tell acknowledges and announces a commit. Both are hints: who misses them asks the store or is sent a message again.
@@ -115,11 +131,11 @@ func (s *session) settle(ctx context.Context, result committed) error {
 // refold puts the runs as the store has them under both batches.
 func (s *session) refold(ids []uuid.UUID, stored map[uuid.UUID]sinks.StoredRun) *sinks.Batch {
 	for key, id := range s.inFlight.keys(ids) {
-		run, version := aggregate.NewRun(key), int64(0)
-		if found, ok := stored[id]; ok {
-			run, version = found.Run, found.Version
+		found, ok := stored[id]
+		if !ok {
+			found.Run = aggregate.NewRun(key)
 		}
-		state := s.cache.put(key, run, version)
+		state := s.cache.put(key, found)
 		s.inFlight.refold(key, state)
 		s.open.refold(key, state)
 	}

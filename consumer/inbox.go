@@ -36,7 +36,8 @@ type outcome uint8
 const (
 	applied outcome = iota
 	duplicate
-	dead
+	dead   // rejected, or at odds with an event of the same id
+	closed // of a run whose events were dropped for good
 )
 
 // maxInboxBytes bounds the payload bytes that wait for the fold. Flow control counts messages; maxAckPending of the

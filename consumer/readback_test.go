@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -16,7 +17,7 @@ type limitsOf struct {
 	loads chan time.Duration
 }
 
-func (l limitsOf) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sinks.StoredRun, error) {
+func (l limitsOf) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	deadline, _ := ctx.Deadline()
 	l.loads <- time.Until(deadline)
 	return l.Ledger.Load(ctx, runs)

@@ -17,6 +17,7 @@ type Store interface {
 	Reader
 	Outbox
 	Letters
+	Repairs
 	// Close releases connections. Calls under way fail with ErrUnavailable.
 	Close() error
 }
@@ -94,7 +95,7 @@ type Ledger interface {
 	Position(ctx context.Context, stream string) (Position, error)
 	// Load reads runs back by folding their stored events. A run that the store does not have is absent from the
 	// result. One of which it has events and no record, because somebody deleted that row, is there.
-	Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]StoredRun, error)
+	Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]StoredRun, error)
 	// Commit stores the batch if the stream still stands at prev. One round trip. See the package comment for errors.
 	Commit(ctx context.Context, prev Position, b *Batch) error
 }

@@ -65,8 +65,9 @@ var sent = columns[:len(columns)-2]
 const namingColumns = 4
 
 // writeMetrics writes all runs without looking at what is there, and then refuses unless each got the version that its
-// writer expected: 1 for one that was inserted, one more than before for one that was updated. Runs are sorted by key,
-// so two commits wait for each other and never both.
+// writer expected: one more than before. A run without a row gets its writer's version, which must be 1, or the one after
+// that of events which somebody left who deleted the row. A sealed run refuses every version. Runs are sorted by key, so
+// two commits wait for each other and never both.
 var writeMetrics = buildWriteMetrics()
 
 func buildWriteMetrics() string {
@@ -82,9 +83,12 @@ func buildWriteMetrics() string {
 	return fmt.Sprintf(`
 WITH written AS (
 	INSERT INTO campaign_metrics AS m (%[1]s, updated_at, version)
-	SELECT %[2]s, $%[5]d::timestamptz, 1 FROM unnest(%[3]s) AS r (%[1]s)
+	SELECT %[2]s, $%[5]d::timestamptz, r.version FROM unnest(%[3]s, $%[6]d::bigint[]) AS r (%[1]s, version)
 	ON CONFLICT (run_key) DO UPDATE SET %[4]s, updated_at = excluded.updated_at, version = m.version + 1
-	RETURNING m.run_key, m.version
+	RETURNING m.run_key, CASE
+		WHEN m.sealed_at IS NULL AND (m.version = 1 OR m.xmax <> 0 OR EXISTS (
+			SELECT FROM event_chunks c WHERE c.run_key = m.run_key AND c.version = m.version - 1))
+		THEN m.version END AS version
 )
 SELECT expect_versions($1::uuid[], $%[6]d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
 		strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(set, ", "),

@@ -29,14 +29,14 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 		rows := spareRows.Get().(*runRows)
 		defer spareRows.Put(rows)
 		rows.fill(inOrder(b.Runs))
-		s.queueRuns(pipeline, rows, b.At)
+		s.queueRuns(pipeline, rows, b.At, b.At)
 	}
 	var room []reasonRoom
 	if len(b.DeadLetters) > 0 {
 		s.queueDeadLetters(pipeline, b, &room)
 	}
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
-		return failed("commit batch", err)
+		return failed("commit batch", s.leftBehind(ctx, b.Runs, err))
 	}
 	s.full.learn(b.Next.Stream, room)
 	return nil
@@ -72,8 +72,9 @@ INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $
 ON CONFLICT (run_key, event_id) DO NOTHING`
 )
 
-// queueRuns queues what the batch does to runs. The rows are in use until the pipeline was sent.
-func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
+// queueRuns queues what the batch does to runs, whose copies are due at a time. The rows are in use until the pipeline was
+// sent.
+func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at, due time.Time) {
 	args := make([]any, 0, len(columns))
 	args = append(args, rows.keys)
 	for i := range rows.values {
@@ -83,13 +84,17 @@ func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 	pipeline.Queue(writeMetrics, append(args, at, versions)...)
 	pipeline.Queue(writeChunks, rows.keys, versions, rows.begins.String(), rows.lengths.String(), rows.chunks)
 	if len(rows.voided) > 0 {
-		pipeline.Queue(writeVoided,
-			keysOf(rows.voided, func(v *void) uuid.UUID { return v.run }),
-			arrayOf(rows.voided, func(a *array, v *void) { a.text(v.event) }))
+		queueVoids(pipeline, rows.voided)
 	}
 	if s.marks {
-		pipeline.Queue(writeMarks, at, rows.keys, versions, rows.closed.String())
+		pipeline.Queue(writeMarks, due, rows.keys, versions, rows.closed.String())
 	}
+}
+
+func queueVoids(pipeline *pgx.Batch, list []void) {
+	pipeline.Queue(writeVoided,
+		keysOf(list, func(v *void) uuid.UUID { return v.run }),
+		arrayOf(list, func(a *array, v *void) { a.text(v.event) }))
 }
 
 // inOrder sorts the runs by key.

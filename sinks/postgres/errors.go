@@ -20,6 +20,9 @@ const (
 	versionConflict = "RM002"
 )
 
+// uniqueViolation is the SQLSTATE of a row that is there already.
+const uniqueViolation = "23505"
+
 // readOnly is the SQLSTATE of a server or session that takes no writes.
 const readOnly = "25006"
 
@@ -31,7 +34,8 @@ func failed(doing string, err error) error {
 	}
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
-		if errors.Is(err, sinks.ErrBlocked) {
+		var conflict *sinks.VersionConflict
+		if errors.Is(err, sinks.ErrBlocked) || errors.As(err, &conflict) {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 		return fmt.Errorf("%s: %w: %w", doing, sinks.ErrUnavailable, bare(err))
@@ -41,7 +45,7 @@ func failed(doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, sinks.ErrPositionMoved)
 	case answer.Code == versionConflict:
 		return fmt.Errorf("%s: %w", doing, conflictOf(answer))
-	case answer.Code == "23505":
+	case answer.Code == uniqueViolation:
 		// The rows that a commit inserts are its own. Somebody else's copy of them means that the same step was taken
 		// elsewhere, perhaps by our own backend whose client was given up.
 		return fmt.Errorf("%s: %w", doing, sinks.ErrPositionMoved)

@@ -51,40 +51,57 @@ func parseNanoTime(t pgtype.Text) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, t.String)
 }
 
-// storedEvents reads versions and events in one statement, so that both are of the same commit. It goes from key to key
+// loadEvents reads versions and events in one statement, so that both are of the same commit. It goes from key to key
 // through the primary keys whatever the planner believes about the tables: it knows nothing right after a backfill, and
 // was seen to read all chunks for the sake of one run.
-const storedEvents = `
-SELECT m.run_key, m.campaign_id, m.run_id, m.phase, m.version, c.events
+const loadEvents = `
+SELECT k.run_key, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events
 FROM unnest($1::uuid[]) AS k (run_key)
-CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m
-LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c ON true`
+LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m ON true
+LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c ON true
+WHERE coalesce(m.run_key, c.run_key) IS NOT NULL`
 
 // withoutJIT holds for the pipeline. Without statistics the planner expects thousands of chunks for each run and
 // compiles the statement for them: 2.4 s of work for a load of 50 ms.
 const withoutJIT = "SELECT set_config('jit', 'off', true)"
 
 // Load reads runs back by folding their stored events, row by row. The fold does not ask for their order.
-func (s *Store) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sinks.StoredRun, error) {
+func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
+	names := namesOf(runs)
 	loaded := make(map[uuid.UUID]sinks.StoredRun, len(runs))
 	var list []events.Event
-	err := s.eachChunk(ctx, storedEvents, runs, func(key events.Key, run uuid.UUID, version int64, chunk []byte) error {
+	err := s.eachRow(ctx, loadEvents, idsOf(runs), func(rows pgx.Rows) error {
+		var (
+			run          uuid.UUID
+			version, now int64
+			sealed       bool
+			chunk        pgtype.DriverBytes
+		)
+		if err := rows.Scan(&run, &version, &sealed, &now, &chunk); err != nil {
+			return err
+		}
 		stored, seen := loaded[run]
 		if !seen {
-			stored = sinks.StoredRun{Run: aggregate.NewRun(key), Version: version}
-			loaded[run] = stored
+			stored = sinks.StoredRun{Run: aggregate.NewRun(names[run]), Sealed: sealed}
 		}
+		stored.Version = max(stored.Version, version)
+		if version == 0 {
+			stored.Version = max(stored.Version, now)
+		}
+		loaded[run] = stored
 		if chunk == nil {
 			return nil
 		}
 		var err error
-		list, err = sinks.DecodeChunk(list[:0], key, chunk)
+		if list, err = sinks.DecodeChunk(list[:0], names[run], chunk); err != nil {
+			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
+		}
 		for i := range list {
 			stored.Run.Apply(&list[i])
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, failed("load runs", err)
@@ -92,19 +109,47 @@ func (s *Store) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sinks
 	return loaded, nil
 }
 
+func namesOf(runs []events.Key) map[uuid.UUID]events.Key {
+	names := make(map[uuid.UUID]events.Key, len(runs))
+	for _, key := range runs {
+		names[key.UUID()] = key
+	}
+	return names
+}
+
+func idsOf(runs []events.Key) []uuid.UUID {
+	ids := make([]uuid.UUID, len(runs))
+	for i, key := range runs {
+		ids[i] = key.UUID()
+	}
+	return ids
+}
+
+const storedEvents = `
+SELECT m.campaign_id, m.run_id, m.phase, c.events
+FROM unnest($1::uuid[]) AS k (run_key)
+CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m
+CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c
+ORDER BY c.version`
+
 // Events returns the applied events of one run.
 func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
 	var list []events.Event
-	statement := storedEvents + " ORDER BY c.version"
-	err := s.eachChunk(ctx, statement, []uuid.UUID{run}, func(key events.Key, _ uuid.UUID, _ int64, chunk []byte) error {
-		if chunk == nil {
-			return nil
+	err := s.eachRow(ctx, storedEvents, []uuid.UUID{run}, func(rows pgx.Rows) error {
+		var (
+			key   events.Key
+			chunk pgtype.DriverBytes
+		)
+		err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk)
+		if err != nil {
+			return err
 		}
-		var err error
-		list, err = sinks.DecodeChunk(list, key, chunk)
-		return err
+		if list, err = sinks.DecodeChunk(list, key, chunk); err != nil {
+			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, failed("read events", err)
@@ -112,10 +157,8 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 	return list, nil
 }
 
-// eachChunk visits the chunks of the runs; once with nil where a run has none. A chunk is valid during the visit only.
-func (s *Store) eachChunk(ctx context.Context, statement string, runs []uuid.UUID,
-	visit func(key events.Key, run uuid.UUID, version int64, chunk []byte) error,
-) error {
+// eachRow visits the rows of a statement about runs. What a row holds as bytes is valid during the visit only.
+func (s *Store) eachRow(ctx context.Context, statement string, runs []uuid.UUID, visit func(rows pgx.Rows) error) error {
 	pipeline := new(pgx.Batch)
 	pipeline.Queue(withoutJIT)
 	pipeline.Queue(statement, keysOf(runs, func(key *uuid.UUID) uuid.UUID { return *key }))
@@ -128,19 +171,14 @@ func (s *Store) eachChunk(ctx context.Context, statement string, runs []uuid.UUI
 	if err != nil {
 		return err
 	}
+	return visitRows(rows, visit)
+}
+
+func visitRows(rows pgx.Rows, visit func(rows pgx.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
-		var (
-			key     events.Key
-			run     uuid.UUID
-			version int64
-			chunk   pgtype.DriverBytes
-		)
-		if err := rows.Scan(&run, &key.CampaignID, &key.RunID, &key.Phase, &version, &chunk); err != nil {
+		if err := visit(rows); err != nil {
 			return err
-		}
-		if err := visit(key, run, version, chunk); err != nil {
-			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
 		}
 	}
 	return rows.Err()

@@ -51,7 +51,7 @@ var databases = sinktest.Databases{
 	Migrate: Migrate,
 	Empty: `
 DO $$ BEGIN
-	TRUNCATE stream_positions, campaign_metrics, event_chunks, voided_events, dead_letters, dead_letter_counts,
+	TRUNCATE audit_log, stream_positions, campaign_metrics, event_chunks, voided_events, dead_letters, dead_letter_counts,
 		dataverse_outbox, dataverse_targets;
 	UPDATE ledger SET id = gen_random_uuid();
 END $$`,

@@ -125,7 +125,7 @@ func (s suite) canceledCommit(t *testing.T) {
 			t.Fatalf("commit canceled after %v: %v", after, err)
 		}
 		p := position(t, store, stream)
-		stored, err := store.Load(t.Context(), []uuid.UUID{list[0].UUID(), list[200].UUID(), list[400].UUID(), list[600].UUID()})
+		stored, err := store.Load(t.Context(), []events.Key{list[0].Key, list[200].Key, list[400].Key, list[600].Key})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -98,7 +99,7 @@ func (f *Faulty) Position(ctx context.Context, stream string) (sinks.Position, e
 }
 
 // Load calls the store's unless planned otherwise.
-func (f *Faulty) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sinks.StoredRun, error) {
+func (f *Faulty) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	if f.decide(ctx, Load) != None {
 		return nil, lost(Load)
 	}

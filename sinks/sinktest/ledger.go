@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
@@ -254,7 +255,7 @@ func (s suite) closedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, positionErr := store.Position(t.Context(), stream)
-	_, loadErr := store.Load(t.Context(), []uuid.UUID{key("r").UUID()})
+	_, loadErr := store.Load(t.Context(), []events.Key{key("r")})
 	_, listErr := store.List(t.Context(), sinks.Filter{}, nil, 1)
 	_, claimErr := store.Claim(t.Context(), sinks.Claim{Now: epoch, Limit: 1})
 	_, settleErr := store.Settle(t.Context(), sinks.Settlement{Now: epoch})

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -34,7 +32,7 @@ func foldsBack(t testing.TB, store sinks.Store, applied []events.Event) {
 	m := metricsOf(t, store, run)
 	same(t, "record", []aggregate.Metrics{m}, []aggregate.Metrics{folded(applied, m)})
 
-	stored, err := store.Load(t.Context(), []uuid.UUID{run})
+	stored, err := store.Load(t.Context(), []events.Key{applied[0].Key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +211,7 @@ func (s suite) absentRuns(t *testing.T) {
 	if err := NewWriter(t, store, stream).Write(t.Context(), execution(key("r"), "1")); err != nil {
 		t.Fatal(err)
 	}
-	for _, runs := range [][]uuid.UUID{nil, {}, {key("absent").UUID(), key("r").UUID(), uuid.Nil, key("r").UUID()}} {
+	for _, runs := range [][]events.Key{nil, {}, {key("absent"), key("r"), {}, key("r")}} {
 		stored, err := store.Load(t.Context(), runs)
 		if err != nil {
 			t.Fatal(err)
@@ -255,7 +253,7 @@ func (s suite) loadDuringCommits(t *testing.T) {
 			running = false
 		default:
 		}
-		stored, err := other.Load(t.Context(), []uuid.UUID{key("r").UUID()})
+		stored, err := other.Load(t.Context(), []events.Key{key("r")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	for _, part := range [][]test{
 		s.ledgerTests(), s.atomicTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.letterTests(),
 		s.outboxTests(), s.dueTests(), s.ownerTests(), s.doubtTests(), s.rivalOwnerTests(), s.copyTests(), s.dispatchTests(),
-		s.concurrencyTests(), s.crashTests(), s.sqlTests(),
+		s.concurrencyTests(), s.crashTests(), s.sqlTests(), s.repairTests(), s.sealTests(),
 	} {
 		for _, test := range part {
 			t.Run(test.name, func(t *testing.T) {

@@ -128,9 +128,9 @@ func (w *Writer) Write(ctx context.Context, list ...events.Event) error {
 }
 
 func (w *Writer) load(ctx context.Context, list []events.Event) error {
-	var keys []uuid.UUID
+	var keys []events.Key
 	for i := range list {
-		keys = append(keys, list[i].Key.UUID())
+		keys = append(keys, list[i].Key)
 	}
 	stored, err := w.Store.Load(ctx, keys)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // the two guards have seen stays true until it ends; both look before anything is written.
 func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch) error {
 	if err := s.commitBatch(ctx, prev, b); err != nil {
-		return fmt.Errorf("commit batch: %w", classify(err))
+		return fmt.Errorf("commit batch: %w", classify(s.leftBehind(ctx, b.Runs, err)))
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (s *Store) commitBatch(ctx context.Context, prev sinks.Position, b *sinks.B
 	if err := s.advance(ctx, tx, b); err != nil {
 		return err
 	}
-	if err := s.writeRuns(ctx, tx, runs, b.At); err != nil {
+	if err := s.writeRuns(ctx, tx, runs, b.At, b.At); err != nil {
 		return err
 	}
 	if err := s.writeDeadLetters(ctx, tx, b); err != nil {
@@ -83,9 +83,11 @@ func (s *Store) checkPosition(ctx context.Context, tx *sql.Tx, prev sinks.Positi
 	return nil
 }
 
-const storedVersions = "SELECT run_key, version FROM campaign_metrics WHERE run_key IN (SELECT value FROM json_each(?))"
+const storedVersions = `
+SELECT run_key, version, sealed_at IS NOT NULL FROM campaign_metrics WHERE run_key IN (SELECT value FROM json_each(?))`
 
-// checkVersions finds every run that is not at the version before its new one. No row is version 0.
+// checkVersions finds every run that is not at the version before its new one, and those that are sealed. Without a row the
+// new one must be 1, or the one after that of events which somebody left who deleted the row.
 func (s *Store) checkVersions(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange) error {
 	if len(runs) == 0 {
 		return nil
@@ -100,9 +102,13 @@ func (s *Store) checkVersions(ctx context.Context, tx *sql.Tx, runs []*sinks.Run
 		var (
 			key     uuid.UUID
 			version int64
+			sealed  bool
 		)
-		if err := rows.Scan(&key, &version); err != nil {
+		if err := rows.Scan(&key, &version, &sealed); err != nil {
 			return err
+		}
+		if sealed {
+			version = -1
 		}
 		stored[key] = version
 	}
@@ -111,14 +117,27 @@ func (s *Store) checkVersions(ctx context.Context, tx *sql.Tx, runs []*sinks.Run
 	}
 	var conflict sinks.VersionConflict
 	for _, run := range runs {
-		if key := run.Metrics.RunKey; run.Metrics.Version != stored[key]+1 {
-			conflict.Runs = append(conflict.Runs, key)
+		m := &run.Metrics
+		before, recorded := stored[m.RunKey]
+		if !recorded && m.Version > 1 {
+			if before, err = newestEvents(ctx, tx, m.RunKey); err != nil {
+				return err
+			}
+		}
+		if m.Version != before+1 || before < 0 {
+			conflict.Runs = append(conflict.Runs, m.RunKey)
 		}
 	}
 	if conflict.Runs != nil {
 		return &conflict
 	}
 	return nil
+}
+
+// newestEvents is the version of the newest stored events of a run, 0 without any.
+func newestEvents(ctx context.Context, q querier, run uuid.UUID) (version int64, err error) {
+	err = q.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM event_chunks WHERE run_key = ?", run.String()).Scan(&version)
+	return version, err
 }
 
 func keysOf(runs []*sinks.RunChange) []uuid.UUID {
@@ -158,7 +177,8 @@ INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) 
 ON CONFLICT (run_key, event_id) DO NOTHING`
 )
 
-func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at time.Time) error {
+// writeRuns writes what changed of runs, whose copies are due at a time.
+func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at, due time.Time) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -185,7 +205,7 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 	if !s.marks {
 		return nil
 	}
-	_, err := tx.StmtContext(ctx, s.commit.marks).ExecContext(ctx, keysJSON(keysOf(runs)))
+	_, err := tx.StmtContext(ctx, s.commit.marks).ExecContext(ctx, keysJSON(keysOf(runs)), timestamp(due))
 	return err
 }
 
@@ -196,13 +216,17 @@ func (s *Store) writeVoided(ctx context.Context, tx *sql.Tx, run *sinks.RunChang
 			ids = append(ids, e.Voids...)
 		}
 	}
-	if ids == nil {
+	return s.insertVoided(ctx, tx, run.Metrics.RunKey, ids)
+}
+
+func (s *Store) insertVoided(ctx context.Context, tx *sql.Tx, run uuid.UUID, ids []string) error {
+	if len(ids) == 0 {
 		return nil
 	}
 	list, err := json.Marshal(ids)
 	if err != nil {
 		return err
 	}
-	_, err = tx.StmtContext(ctx, s.commit.voided).ExecContext(ctx, run.Metrics.RunKey.String(), string(list))
+	_, err = tx.StmtContext(ctx, s.commit.voided).ExecContext(ctx, run.String(), string(list))
 	return err
 }

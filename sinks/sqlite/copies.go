@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,7 +12,7 @@ import (
 )
 
 // selectCopies begins every statement that reads copies: of all runs, marked or not.
-var selectCopies = "SELECT " + strings.Join(metricsColumns, ", ") +
+var selectCopies = "SELECT " + metricsList +
 	`, coalesce(row_id, run_key), coalesce(delivered, 0), coalesce(waiting, false), coalesce(parked, '')
 FROM campaign_metrics LEFT JOIN (
 	SELECT run_key, row_id, delivered, pending OR claimed_by IS NOT NULL AS waiting, parked, parked_at,

@@ -58,71 +58,103 @@ FROM stream_positions WHERE stream = ? ORDER BY epoch DESC LIMIT 1`, stream).
 
 // loadRuns reads version and events in one statement, so that both are of the same commit.
 const loadRuns = `
-SELECT m.run_key, m.campaign_id, m.run_id, m.phase, m.version, c.events
-FROM campaign_metrics m JOIN event_chunks c ON c.run_key = m.run_key
-WHERE m.run_key IN (SELECT value FROM json_each(?))
-ORDER BY m.run_key, c.version`
+SELECT k.value, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events
+FROM json_each(?) k
+LEFT JOIN campaign_metrics m ON m.run_key = k.value
+LEFT JOIN event_chunks c ON c.run_key = k.value
+WHERE m.run_key IS NOT NULL OR c.run_key IS NOT NULL`
 
-// Load reads runs back by folding their stored events.
-func (s *Store) Load(ctx context.Context, runs []uuid.UUID) (map[uuid.UUID]sinks.StoredRun, error) {
+// Load reads runs back by folding their stored events. The fold does not ask for their order.
+func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
+	names := make(map[uuid.UUID]events.Key, len(runs))
+	for _, key := range runs {
+		names[key.UUID()] = key
+	}
 	loaded := make(map[uuid.UUID]sinks.StoredRun, len(runs))
 	var list []events.Event
-	err := s.readChunks(ctx, runs, func(key events.Key, run uuid.UUID, version int64, chunk []byte) (err error) {
-		stored, begun := loaded[run]
-		if !begun {
-			stored = sinks.StoredRun{Run: aggregate.NewRun(key), Version: version}
-			loaded[run] = stored
-		}
-		if list, err = sinks.DecodeChunk(list[:0], key, chunk); err != nil {
+	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
+		var (
+			run          uuid.UUID
+			version, now int64
+			sealed       bool
+			chunk        sql.RawBytes
+		)
+		if err := rows.Scan(&run, &version, &sealed, &now, &chunk); err != nil {
 			return err
+		}
+		stored, seen := loaded[run]
+		if !seen {
+			stored = sinks.StoredRun{Run: aggregate.NewRun(names[run]), Sealed: sealed}
+		}
+		stored.Version = max(stored.Version, version)
+		if version == 0 {
+			stored.Version = max(stored.Version, now)
+		}
+		loaded[run] = stored
+		if chunk == nil {
+			return nil
+		}
+		var err error
+		if list, err = sinks.DecodeChunk(list[:0], names[run], chunk); err != nil {
+			return damaged("chunk", err)
 		}
 		for i := range list {
 			stored.Run.Apply(&list[i])
 		}
 		return nil
-	})
+	}, loadRuns, keysJSON(idsOf(runs)))
 	if err != nil {
 		return nil, fmt.Errorf("load runs: %w", classify(err))
 	}
 	return loaded, nil
 }
 
+func idsOf(runs []events.Key) []uuid.UUID {
+	ids := make([]uuid.UUID, len(runs))
+	for i, key := range runs {
+		ids[i] = key.UUID()
+	}
+	return ids
+}
+
+const storedEvents = `
+SELECT m.campaign_id, m.run_id, m.phase, c.events
+FROM campaign_metrics m JOIN event_chunks c ON c.run_key = m.run_key
+WHERE m.run_key = ? ORDER BY c.version`
+
 // Events returns every applied event of a run in the order of application.
 func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, error) {
 	var list []events.Event
-	err := s.readChunks(ctx, []uuid.UUID{run}, func(key events.Key, _ uuid.UUID, _ int64, chunk []byte) (err error) {
-		list, err = sinks.DecodeChunk(list, key, chunk)
-		return err
-	})
+	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
+		var (
+			key   events.Key
+			chunk sql.RawBytes
+		)
+		err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk)
+		if err != nil {
+			return err
+		}
+		if list, err = sinks.DecodeChunk(list, key, chunk); err != nil {
+			return damaged("chunk", err)
+		}
+		return nil
+	}, storedEvents, run.String())
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", classify(err))
 	}
 	return list, nil
 }
 
-// readChunks calls each with every chunk of the runs, those of one run together and in the order of their commits.
-func (s *Store) readChunks(ctx context.Context, runs []uuid.UUID,
-	each func(key events.Key, run uuid.UUID, version int64, chunk []byte) error) error {
-	if len(runs) == 0 {
-		return nil
-	}
-	rows, err := s.reader.QueryContext(ctx, loadRuns, keysJSON(runs))
+// readRows visits the rows of a statement. What a row holds as raw bytes is valid during the visit only.
+func readRows(ctx context.Context, q querier, visit func(rows *sql.Rows) error, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var (
-			key     events.Key
-			run     uuid.UUID
-			version int64
-			chunk   []byte
-		)
-		if err := rows.Scan(&run, &key.CampaignID, &key.RunID, &key.Phase, &version, &chunk); err != nil {
+		if err := visit(rows); err != nil {
 			return err
-		}
-		if err := each(key, run, version, chunk); err != nil {
-			return damaged("chunk", err)
 		}
 	}
 	return rows.Err()

@@ -19,7 +19,10 @@ var metricsColumns = []string{
 }
 
 // selectMetrics begins every statement that reads records.
-var selectMetrics = "SELECT " + strings.Join(metricsColumns, ", ") + " FROM campaign_metrics "
+var (
+	metricsList   = strings.Join(metricsColumns, ", ")
+	selectMetrics = "SELECT " + metricsList + " FROM campaign_metrics "
+)
 
 // upsertMetrics is the statement's head and tail around its rows. Commit has looked at the versions before.
 func upsertMetrics() (head, tail string) {
@@ -27,7 +30,7 @@ func upsertMetrics() (head, tail string) {
 	for _, column := range metricsColumns[4:] {
 		set = append(set, column+" = excluded."+column)
 	}
-	return "INSERT INTO campaign_metrics (" + strings.Join(metricsColumns, ", ") + ")",
+	return "INSERT INTO campaign_metrics (" + metricsList + ")",
 		"ON CONFLICT (run_key) DO UPDATE SET " + strings.Join(set, ", ")
 }
 

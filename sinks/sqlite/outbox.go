@@ -17,7 +17,7 @@ import (
 // any time. A version that is not newer than what was delivered is of a run that was removed and has come back.
 const markCommitted = `
 INSERT INTO dataverse_outbox (run_key, version, closed, pending, due_at)
-SELECT run_key, version, status <> 'running', true, updated_at FROM campaign_metrics
+SELECT run_key, version, status <> 'running', true, ?2 FROM campaign_metrics
 WHERE run_key IN (SELECT value FROM json_each(?1))
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
 	delivered = min(delivered, excluded.version - 1), pending = claimed_by IS NULL,
