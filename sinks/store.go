@@ -59,6 +59,9 @@ type RunChange struct {
 	// Voided, where it is not nil, replaces the ids that the store lists as voided. Of Amend only: a Commit adds those of
 	// its events.
 	Voided []string
+	// Whole says that the store has all events of the run now: earlier commits whose events are missing count as commits
+	// without events from then on. Of Amend only.
+	Whole bool
 }
 
 // DeadLetter is a message that became no event. Its position is unique.

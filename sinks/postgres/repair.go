@@ -115,6 +115,18 @@ func (m *anyMoney) ScanText(t pgtype.Text) error {
 	return nil
 }
 
+// mendNames puts the names of a run right, which a commit never changes.
+const mendNames = `
+UPDATE campaign_metrics m SET campaign_id = r.campaign_id, run_id = r.run_id, phase = r.phase
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS r (run_key, campaign_id, run_id, phase)
+WHERE m.run_key = r.run_key AND (m.campaign_id, m.run_id, m.phase) IS DISTINCT FROM (r.campaign_id, r.run_id, r.phase)`
+
+// fillGaps makes commits without events of those whose events are missing.
+const fillGaps = `
+INSERT INTO event_chunks (run_key, version, events)
+SELECT r.run_key, v, '[]' FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version), generate_series(1, r.version) AS v
+ON CONFLICT (run_key, version) DO NOTHING`
+
 const deleteVoided = "DELETE FROM voided_events WHERE run_key = ANY ($1::uuid[])"
 
 // Amend commits changes of runs that come from no stream.
@@ -134,11 +146,26 @@ func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 	defer spareRows.Put(rows)
 	rows.fill(inOrder(b.Runs))
 	s.queueRuns(pipeline, rows, b.At, due)
+	pipeline.Queue(mendNames, rows.keys, rows.values[0].String(), rows.values[1].String(), rows.values[2].String())
+	queueWhole(pipeline, b.Runs)
 	queueVoided(pipeline, b.Runs)
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
 		return failed("amend runs", s.leftBehind(ctx, b.Runs, err))
 	}
 	return nil
+}
+
+func queueWhole(pipeline *pgx.Batch, runs []sinks.RunChange) {
+	var whole []sinks.RunChange
+	for _, r := range runs {
+		if r.Whole {
+			whole = append(whole, r)
+		}
+	}
+	if len(whole) > 0 {
+		pipeline.Queue(fillGaps, keysOf(whole, func(r *sinks.RunChange) uuid.UUID { return r.Metrics.RunKey }),
+			arrayOf(whole, func(a *array, r *sinks.RunChange) { a.integer(r.Metrics.Version) }))
+	}
 }
 
 // queueVoided replaces the voided ids of the runs that say so.

@@ -82,6 +82,21 @@ func (s *Store) hold(ctx context.Context, held *sinks.Holder, keys string) error
 	}, heldVoided, keys)
 }
 
+const (
+	// mendNames puts the names of a run right, which a commit never changes.
+	mendNames = `
+UPDATE campaign_metrics SET campaign_id = ?2, run_id = ?3, phase = ?4
+WHERE run_key = ?1 AND (campaign_id, run_id, phase) <> (?2, ?3, ?4)`
+
+	// fillGaps makes commits without events of those whose events are missing.
+	fillGaps = `
+WITH RECURSIVE v (version) AS (SELECT 1 UNION ALL SELECT version + 1 FROM v WHERE version < ?2)
+INSERT INTO event_chunks (run_key, version, events) SELECT ?1, version, '[]' FROM v WHERE true
+ON CONFLICT (run_key, version) DO NOTHING`
+
+	deleteVoided = "DELETE FROM voided_events WHERE run_key = ?"
+)
+
 // Amend commits changes of runs that come from no stream.
 func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 	due := b.Due
@@ -97,13 +112,7 @@ func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 			return err
 		}
 		for _, run := range runs {
-			if run.Voided == nil {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, "DELETE FROM voided_events WHERE run_key = ?", run.Metrics.RunKey.String()); err != nil {
-				return err
-			}
-			if err := s.insertVoided(ctx, tx, run.Metrics.RunKey, run.Voided); err != nil {
+			if err := s.mend(ctx, tx, run); err != nil {
 				return err
 			}
 		}
@@ -113,6 +122,27 @@ func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 		return fmt.Errorf("amend runs: %w", classify(s.leftBehind(ctx, b.Runs, err)))
 	}
 	return nil
+}
+
+// mend puts right what no commit changes.
+func (s *Store) mend(ctx context.Context, tx *sql.Tx, run *sinks.RunChange) error {
+	m := &run.Metrics
+	key := m.RunKey.String()
+	if _, err := tx.ExecContext(ctx, mendNames, key, m.CampaignID, m.RunID, m.Phase); err != nil {
+		return err
+	}
+	if run.Whole {
+		if _, err := tx.ExecContext(ctx, fillGaps, key, m.Version); err != nil {
+			return err
+		}
+	}
+	if run.Voided == nil {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, deleteVoided, key); err != nil {
+		return err
+	}
+	return s.insertVoided(ctx, tx, m.RunKey, run.Voided)
 }
 
 // leftBehind explains why the events of a commit could not be inserted although its versions were right: somebody deleted
