@@ -109,13 +109,16 @@ func messageOf(e *events.Event) *nats.Msg {
 	return &nats.Msg{Subject: events.Subject(e.CampaignID, e.RunID), Data: events.Encode(e)}
 }
 
-// open opens the stream of the broker.
+// open opens the stream of the broker, to be read in many small lists.
 func (b *broker) open(t testing.TB, c replay.StreamConfig) *replay.Stream {
 	t.Helper()
 	c.Stream = streamName
 	s, err := replay.OpenStream(t.Context(), b.js, c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, bench := t.(*testing.B); !bench {
+		s.SetList(100)
 	}
 	return s
 }

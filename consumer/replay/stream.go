@@ -36,6 +36,7 @@ type Stream struct {
 	from, to uint64   // what has to be read
 	position atomic.Uint64
 	patience time.Duration
+	list     uint64 // messages of one request at most
 }
 
 // StreamState is what a stream was like when it was opened.
@@ -61,9 +62,9 @@ const (
 	clockSlack = time.Minute
 )
 
-// OpenStream looks at the stream. The connection of js may be lost and come back while the stream is read.
+// OpenStream looks at the stream. js is of the API without a domain. Its connection may be lost and come back while the stream is read.
 func OpenStream(ctx context.Context, js jetstream.JetStream, c StreamConfig) (*Stream, error) {
-	s := &Stream{config: c, js: js, subjects: c.subjects(), patience: patience}
+	s := &Stream{config: c, js: js, subjects: c.subjects(), patience: patience, list: fetchMessages}
 	stream, err := s.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", c.Stream, err)
@@ -121,6 +122,7 @@ func (s *Stream) Read(ctx context.Context, each func(*Record) error) error {
 	s.position.Store(s.from - 1)
 	ctx, cancel := context.WithCancel(ctx)
 	fetched, decoded := make(chan []message), make(chan decodedList)
+	used := make(chan []Record, 1)
 	var failed error
 	var stages sync.WaitGroup
 	stages.Go(func() {
@@ -130,9 +132,9 @@ func (s *Stream) Read(ctx context.Context, each func(*Record) error) error {
 	})
 	stages.Go(func() {
 		defer close(decoded)
-		s.decode(ctx, fetched, decoded)
+		s.decode(ctx, fetched, decoded, used)
 	})
-	err := s.hand(ctx, decoded, each)
+	err := s.hand(ctx, decoded, used, each)
 	cancel()
 	stages.Wait()
 	if err != nil || failed != nil {
@@ -148,21 +150,22 @@ type decodedList struct {
 	through uint64 // the last sequence that was looked at for them
 }
 
-// decode turns messages into records, beside the arrival of the next ones and the work on those before.
-func (s *Stream) decode(ctx context.Context, fetched <-chan []message, decoded chan<- decodedList) {
+// decode turns messages into records, beside the arrival of the next ones and the work on those before. It writes over
+// those that were used.
+func (s *Stream) decode(ctx context.Context, fetched <-chan []message, decoded chan<- decodedList, used <-chan []Record) {
 	pace := Pace{PerSecond: s.config.Rate}
 	for list := range fetched {
-		d := decodedList{records: make([]Record, 0, len(list)), through: list[len(list)-1].sequence}
+		d := decodedList{through: list[len(list)-1].sequence}
+		select {
+		case d.records = <-used:
+		default:
+			d.records = make([]Record, 0, len(list))
+		}
 		for i := range list {
 			if pace.Wait(ctx) != nil {
 				return
 			}
-			if s.selects(&list[i]) {
-				d.records = append(d.records, Record{})
-				if record := &d.records[len(d.records)-1]; !s.read(&list[i], record) {
-					d.records = d.records[:len(d.records)-1]
-				}
-			}
+			d.records = s.appendRecord(d.records, &list[i])
 		}
 		select {
 		case decoded <- d:
@@ -172,22 +175,26 @@ func (s *Stream) decode(ctx context.Context, fetched <-chan []message, decoded c
 	}
 }
 
-func (s *Stream) selects(m *message) bool {
-	return s.config.holds(m.sequence, m.time) && (s.config.Keep == nil || s.config.Keep(m.Subject()))
-}
-
-// read decodes a message and tells whether the filter selects it.
-func (s *Stream) read(m *message, r *Record) bool {
-	r.Sequence, r.Time, r.Size = m.sequence, m.time, len(m.Data())
-	r.Event, r.Rejected = events.Decode(events.Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Time: m.time})
-	if r.Rejected != nil {
-		r.Event.CampaignID, r.Event.RunID, _ = events.ParseSubject(m.Subject())
+// appendRecord appends what a message is, where range and filter select it.
+func (s *Stream) appendRecord(list []Record, m *message) []Record {
+	if !s.config.holds(m.sequence, m.time) || s.config.Keep != nil && !s.config.Keep(m.Subject) {
+		return list
 	}
-	return s.config.takes(r)
+	n := len(list)
+	list = append(list, Record{Sequence: m.sequence, Time: m.time, Size: len(m.Data)})
+	r := &list[n]
+	r.Event, r.Rejected = events.Decode(events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Time: m.time})
+	if r.Rejected != nil {
+		r.Event.CampaignID, r.Event.RunID, _ = events.ParseSubject(m.Subject)
+	}
+	if !s.config.takes(r) {
+		return list[:n]
+	}
+	return list
 }
 
 // hand gives the records away.
-func (s *Stream) hand(ctx context.Context, decoded <-chan decodedList, each func(*Record) error) error {
+func (s *Stream) hand(ctx context.Context, decoded <-chan decodedList, used chan<- []Record, each func(*Record) error) error {
 	for d := range decoded {
 		for i := range d.records {
 			if err := ctx.Err(); err != nil {
@@ -199,6 +206,10 @@ func (s *Stream) hand(ctx context.Context, decoded <-chan decodedList, each func
 			s.position.Store(d.records[i].Sequence)
 		}
 		s.position.Store(d.through)
+		select {
+		case used <- d.records[:0]:
+		default:
+		}
 	}
 	return ctx.Err()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -17,13 +18,13 @@ const (
 	// fetchTime is how long the broker may take to fill a request; it never does unless messages left the stream since it
 	// was asked for how many there are.
 	fetchTime = 5 * time.Second
-	// fetchBeat is how often a broker that has nothing to send says so. After twice that time it is taken for lost.
-	fetchBeat = 2 * time.Second
+	// fetchBeat is how often a broker that has nothing to send says so. One that is silent twice as long is asked anew.
+	fetchBeat = time.Second
 	// consumerLife is how long the broker keeps a consumer that nobody asks.
 	consumerLife = time.Minute
 
-	firstRetry   = 100 * time.Millisecond
-	longestRetry = 5 * time.Second
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
 )
 
 // What ends the reading of a stream for good.
@@ -35,12 +36,13 @@ var (
 // What a new consumer mends.
 var (
 	errSkipped = errors.New("messages were lost on the way")
+	errSilent  = errors.New("the broker does not answer")
 	errUnready = errors.New("the broker has messages that its consumer does not see yet")
 )
 
 // message is one of the stream.
 type message struct {
-	jetstream.Msg
+	*nats.Msg
 	sequence uint64
 	time     time.Time
 }
@@ -56,7 +58,7 @@ type fetcher struct {
 // run fetches to the end, through one consumer after the other.
 func (f *fetcher) run(ctx context.Context) error {
 	var failing time.Time // since when nothing came
-	wait := firstRetry
+	wait := firstPause
 	for f.next <= f.to {
 		before := f.next
 		err := f.session(ctx)
@@ -70,7 +72,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		}
 		now := time.Now()
 		if f.next > before || failing.IsZero() {
-			failing, wait = now, firstRetry
+			failing, wait = now, firstPause
 		}
 		if now.Sub(failing) >= f.patience {
 			return fmt.Errorf("read stream %s: nothing came after sequence %d for %s: %w; go on from there when NATS answers again",
@@ -81,7 +83,7 @@ func (f *fetcher) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		wait = min(2*wait, longestRetry)
+		wait = min(2*wait, longestPause)
 	}
 	return nil
 }
@@ -104,12 +106,12 @@ func (f *fetcher) session(ctx context.Context) error {
 		return err
 	}
 	defer f.forget(c)
-	r := request{consumer: c, pending: c.CachedInfo().NumPending}
+	p := pulls{conn: f.js.Conn(), consumer: c, pending: c.CachedInfo().NumPending}
 	for f.next <= f.to {
-		if r.pending == 0 {
+		if p.pending == 0 {
 			return f.confirmEnd(ctx, stream)
 		}
-		list, err := r.fetch(ctx, f.batch(), f.bytes())
+		list, err := p.fetch(ctx, f.batch(), f.bytes())
 		if handed := f.handOn(ctx, list); handed != nil {
 			return handed
 		}
@@ -123,9 +125,9 @@ func (f *fetcher) session(ctx context.Context) error {
 // batch is how many messages to ask for: where a rate is held, a tenth of a second's.
 func (f *fetcher) batch() uint64 {
 	if f.config.Rate == 0 {
-		return fetchMessages
+		return f.list
 	}
-	return uint64(min(max(f.config.Rate/10, 1), fetchMessages))
+	return uint64(min(max(f.config.Rate/10, 1), float64(f.list)))
 }
 
 // bytes is how much to ask for. A message that is larger would never come.
@@ -171,52 +173,6 @@ func (f *fetcher) confirmEnd(ctx context.Context, stream jetstream.Stream) error
 		}
 	}
 	return nil
-}
-
-// request is what a consumer is asked for, again and again.
-type request struct {
-	consumer  jetstream.Consumer
-	delivered uint64 // messages through this consumer
-	pending   uint64 // messages that the broker has for it, as far as is known
-}
-
-// fetch asks for up to n messages. With an error it returns those that came before.
-func (r *request) fetch(ctx context.Context, n uint64, bytes int) ([]message, error) {
-	brief, cancel := context.WithTimeout(ctx, fetchTime)
-	defer cancel()
-	n = min(n, r.pending)
-	answer, err := r.consumer.Fetch(int(n), jetstream.FetchContext(brief), jetstream.FetchHeartbeat(fetchBeat),
-		jetstream.FetchMaxBytes(bytes))
-	if err != nil {
-		return nil, err
-	}
-	list := make([]message, 0, n)
-	for m := range answer.Messages() {
-		meta, err := m.Metadata()
-		if err != nil {
-			return list, err
-		}
-		if r.delivered++; meta.Sequence.Consumer != r.delivered {
-			return list, errSkipped
-		}
-		r.pending = meta.NumPending
-		list = append(list, message{m, meta.Sequence.Stream, meta.Timestamp})
-	}
-	if err := answer.Error(); err != nil || len(list) > 0 {
-		return list, err
-	}
-	return nil, r.ask(ctx) // what was pending has left the stream
-}
-
-// ask brings up to date what is pending.
-func (r *request) ask(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
-	info, err := r.consumer.Info(ctx)
-	if err == nil {
-		r.pending = info.NumPending
-	}
-	return err
 }
 
 // open asks for the stream as it is now.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer/replay"
 	"github.com/apexsalesai/runmetrics/events"
@@ -17,9 +18,9 @@ import (
 func TestAStreamIsReadInItsOrderAsOftenAsWanted(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	list := b.publishRuns(t, 25_000)
+	list := b.publishRuns(t, 2_500)
 	s := b.open(t, replay.StreamConfig{})
-	if from, to := s.Span(); from != 1 || to != 25_000 || s.First != 1 || s.Messages != 25_000 || s.FirstTime.IsZero() || s.Bytes == 0 {
+	if from, to := s.Span(); from != 1 || to != 2_500 || s.First != 1 || s.Messages != 2_500 || s.FirstTime.IsZero() || s.Bytes == 0 {
 		t.Fatalf("span %d to %d of %+v", from, to, s.StreamState)
 	}
 	for range 2 {
@@ -33,7 +34,7 @@ func TestAStreamIsReadInItsOrderAsOftenAsWanted(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || n != len(list) || s.Position() != 25_000 {
+		if err != nil || n != len(list) || s.Position() != 2_500 {
 			t.Fatalf("%d records, position %d, error %v", n, s.Position(), err)
 		}
 	}
@@ -190,7 +191,7 @@ func TestGapsAndALostEndDoNotStopTheReading(t *testing.T) {
 func TestWhatExpiresMeanwhileIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	b.publishRuns(t, 30_000)
+	b.publishRuns(t, 3_000)
 	n := 0
 	err := b.open(t, replay.StreamConfig{}).Read(t.Context(), func(r *replay.Record) error {
 		if n++; n == 1 {
@@ -198,7 +199,7 @@ func TestWhatExpiresMeanwhileIsNotWaitedFor(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || n < 1 || n == 30_000 {
+	if err != nil || n < 1 || n == 3_000 {
 		t.Errorf("%d records, error %v", n, err)
 	}
 }
@@ -206,19 +207,19 @@ func TestWhatExpiresMeanwhileIsNotWaitedFor(t *testing.T) {
 func TestALostConsumerOrConnectionCostsNothing(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	b.publishRuns(t, 60_000)
+	b.publishRuns(t, 6_000)
 	var got []uint64
 	err := b.open(t, replay.StreamConfig{}).Read(t.Context(), func(r *replay.Record) error {
 		got = append(got, r.Sequence)
 		switch len(got) {
-		case 1, 30_000:
+		case 1, 3_000:
 			return b.deleteConsumers(t.Context())
-		case 15_000, 35_000:
+		case 1_500, 3_500:
 			return b.conn.ForceReconnect()
 		}
 		return nil
 	})
-	if err != nil || !slices.Equal(got, countTo(60_000)) {
+	if err != nil || !slices.Equal(got, countTo(6_000)) {
 		t.Errorf("%d records, error %v", len(got), err)
 	}
 }
@@ -226,7 +227,7 @@ func TestALostConsumerOrConnectionCostsNothing(t *testing.T) {
 func TestABrokerThatStaysAwayIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	b.publishRuns(t, 30_000)
+	b.publishRuns(t, 3_000)
 	s := b.open(t, replay.StreamConfig{})
 	s.SetPatience(0)
 	n := 0
@@ -236,7 +237,7 @@ func TestABrokerThatStaysAwayIsGivenUp(t *testing.T) {
 		}
 		return nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "go on from there when NATS answers again") || n == 30_000 {
+	if err == nil || !strings.Contains(err.Error(), "go on from there when NATS answers again") || n == 3_000 {
 		t.Errorf("%d records, error %v", n, err)
 	}
 }
@@ -244,7 +245,7 @@ func TestABrokerThatStaysAwayIsGivenUp(t *testing.T) {
 func TestAStreamThatIsMadeAnewIsAnotherOne(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	b.publishRuns(t, 30_000)
+	b.publishRuns(t, 3_000)
 	n := 0
 	err := b.open(t, replay.StreamConfig{}).Read(t.Context(), func(*replay.Record) error {
 		if n++; n == 1 {
@@ -305,24 +306,49 @@ func TestAStreamThatIsNotThereIsAnError(t *testing.T) {
 	}
 }
 
-// BenchmarkStream measures how many messages of about 300 bytes are read in a second, decoded and not.
+// BenchmarkStream measures how many messages of about 300 bytes are read in a second, decoded and not, beside what a plain
+// consumer does.
 func BenchmarkStream(b *testing.B) {
 	k := startBroker(b)
 	const n = 300_000
-	list := k.publishRuns(b, n)
-	b.Logf("%d bytes each", len(events.Encode(&list[n/2])))
-	for name, keep := range map[string]func(string) bool{
-		"Undecoded": func(string) bool { return false },
-		"Decoded":   nil,
-	} {
+	k.publishRuns(b, n)
+	measure := func(name string, read func(*testing.B)) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				s := k.open(b, replay.StreamConfig{Keep: keep})
-				if err := s.Read(b.Context(), func(*replay.Record) error { return nil }); err != nil {
-					b.Fatal(err)
-				}
+				read(b)
 			}
 			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 		})
 	}
+	source := func(keep func(string) bool) func(*testing.B) {
+		return func(b *testing.B) {
+			s := k.open(b, replay.StreamConfig{Keep: keep})
+			if err := s.Read(b.Context(), func(*replay.Record) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	measure("Bare", func(b *testing.B) { k.bareRead(b, n) })
+	measure("Undecoded", source(func(string) bool { return false }))
+	measure("Decoded", source(nil))
+}
+
+// bareRead reads n messages by a plain consumer that does nothing with them.
+func (b *broker) bareRead(t testing.TB, n int) {
+	t.Helper()
+	c, err := b.js.CreateConsumer(t.Context(), streamName, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	consume, err := c.Consume(func(jetstream.Msg) {
+		if n--; n == 0 {
+			close(done)
+		}
+	}, jetstream.PullMaxMessages(10_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consume.Stop()
+	<-done
 }
