@@ -27,6 +27,7 @@ type usageError struct{ error }
 
 // app is one call of the program: what every subcommand needs of its surroundings.
 type app struct {
+	args    []string // as they were given
 	environ map[string]string
 	stdin   io.Reader
 	stdout  io.Writer
@@ -38,7 +39,7 @@ type app struct {
 
 // run is the whole program but for the process: it returns the exit code and leaves nothing running.
 func run(ctx context.Context, args []string, environ map[string]string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{args: args, environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
