@@ -36,7 +36,8 @@ func beginAudit(ctx context.Context, store sinks.Repairs, command string, args [
 	return a, nil
 }
 
-// end replaces the record: err is how the work ended, also that of its context, and counts says in JSON what it did.
+// end replaces the record: err is how the work ended, also that of its context, and counts says in JSON what it did. It
+// returns err, and what went wrong with the record.
 func (a *audit) end(counts any, err error) error {
 	a.entry.Ended = time.Now().UTC()
 	switch {
@@ -47,14 +48,17 @@ func (a *audit) end(counts any, err error) error {
 	default:
 		a.entry.Outcome = sinks.AuditFailed
 	}
-	text, err := json.Marshal(counts)
-	if err != nil {
-		return err
+	text, failed := json.Marshal(counts)
+	if failed != nil {
+		return errors.Join(err, failed)
 	}
 	a.entry.Counts = string(text)
 	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
 	defer cancel()
-	return a.store.Audit(ctx, a.entry)
+	if failed := a.store.Audit(ctx, a.entry); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 // plainArgument is one that a shell takes for one word as it stands.

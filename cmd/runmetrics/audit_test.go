@@ -31,7 +31,7 @@ func TestAuditSaysHowACommandEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantAudit(t, db, outcome, `prune --before 2026-01-01 --campaign 'it'\''s `+outcome+`'|running|{}|false`)
-		if err := record.end(map[string]int{"sealed": 7}, end); err != nil {
+		if err := record.end(map[string]int{"sealed": 7}, end); err != end {
 			t.Fatal(err)
 		}
 		wantAudit(t, db, outcome, `prune --before 2026-01-01 --campaign 'it'\''s `+outcome+`'|`+outcome+`|{"sealed":7}|true`)
