@@ -20,10 +20,10 @@ func (a *app) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check everything and say what to do",
-		Long: `doctor checks the configuration, the database, NATS with its streams and this deployment's consumers, and the copy in
-Dataverse: address, token, application user, rights, table, columns and what they hold, what waits and what is refused.
-Each check is a line that begins with ok, warn or fail, and says what to do below it. It goes on where something is
-missing. Dataverse is checked where USE_DATAVERSE is true or DATAVERSE_URL is set.
+		Long: `doctor checks the configuration, the database with its dead letters, NATS with its streams and this deployment's
+consumers, and the copy in Dataverse: address, token, application user, rights, table, columns and what they hold, what
+waits and what is refused. Each check is a line that begins with ok, warn or fail, and says what to do below it. It goes
+on where something is missing. Dataverse is checked where USE_DATAVERSE is true or DATAVERSE_URL is set.
 
 It changes nothing, but that opening a SQLite file brings its schema up to date. Which streams get events it finds out by
 messages for runs of campaigns such as runmetrics-probe-0, which none of them stores; whether this user may read as run
@@ -83,7 +83,7 @@ func (d *doctor) run(ctx context.Context, _ []string) (err error) {
 			err = errors.Join(err, d.store.Close())
 		}
 	}()
-	for _, examine := range []func(context.Context){d.examineDatabase, d.examineNATS, d.examineDataverse} {
+	for _, examine := range []func(context.Context){d.examineDatabase, d.examineLetters, d.examineNATS, d.examineDataverse} {
 		limited, cancel := context.WithTimeout(ctx, examineTime)
 		examine(limited)
 		cancel()

@@ -47,6 +47,8 @@ type publisher struct {
 	tally
 
 	refusals *refusals
+	// receipt, where it is not nil, is given each acknowledgement, on the client's goroutine. Flush returns after it.
+	receipt func(*nats.Msg, *jetstream.PubAck)
 
 	js     jetstream.JetStream
 	slots  chan struct{} // one for each message in flight
@@ -203,6 +205,9 @@ func (p *publisher) acked(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.Pub
 		p.duplicates.Add(1)
 	} else {
 		p.stored.Add(1)
+	}
+	if p.receipt != nil {
+		p.receipt(m, ack)
 	}
 	p.release()
 }
