@@ -34,9 +34,9 @@ const (
 // ChangedSubject is where the commits of a deployment are announced.
 func ChangedSubject(deployment string) string { return "runmetrics." + deployment + ".changed" }
 
-// announce tells everybody who listens which records a commit changed. Only the last of several messages carries the
-// position, so who waits for it has seen all records.
-func announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
+// Announce tells everybody who listens which records a commit changed. Only the last of several messages carries the
+// position, so who waits for it has seen all records; that of an amendment, which is of no stream, carries none.
+func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	records := make([]aggregate.Metrics, len(b.Runs))
 	for i := range b.Runs {
 		records[i] = b.Runs[i].Metrics
@@ -58,7 +58,7 @@ func announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 			return fmt.Errorf("encode announcement: %w", err)
 		}
 		m := &nats.Msg{Subject: ChangedSubject(deployment), Data: data}
-		if len(records) == 0 {
+		if len(records) == 0 && b.Next.Stream != "" {
 			m.Header = header
 		}
 		if err := conn.PublishMsg(m); err != nil {

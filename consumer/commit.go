@@ -102,7 +102,7 @@ func (s *session) tell(reply string, b *sinks.Batch) {
 	if err := s.reader.conn.Publish(reply, []byte("+ACK")); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		s.reader.log.Debug("ack", "error", err)
 	}
-	if err := announce(s.reader.conn, s.reader.deployment, b); err != nil {
+	if err := Announce(s.reader.conn, s.reader.deployment, b); err != nil {
 		s.reader.log.Debug("announce commit", "error", err)
 	}
 }

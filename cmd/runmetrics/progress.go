@@ -21,6 +21,16 @@ type progressOf struct {
 	unit  string // such as "events"
 	total int    // 0 where nobody knows it
 	count func() int64
+	// now, where it is not nil, knows the total better while the work goes on, and what else there is to say.
+	now func() (total int64, note string)
+}
+
+// known is the total and the note as they are known now.
+func (of *progressOf) known() (total int64, note string) {
+	if of.now == nil {
+		return int64(of.total), ""
+	}
+	return of.now()
 }
 
 // progress shows how far some work is: on a terminal as a bar, else as lines of the log.
@@ -45,11 +55,23 @@ func startProgress(stderr io.Writer, log *slog.Logger, of progressOf) *progress 
 	last, began := int64(0), time.Now()
 	go p.every(progressEvery, func() {
 		n := of.count()
-		log.Info(of.doing, "unit", of.unit, "done", n, "total", of.total, "per_second", (n-last)/int64(progressEvery/time.Second),
-			"elapsed", time.Since(began).Round(time.Second))
+		total, note := of.known()
+		of.log(log, n, total, (n-last)/int64(progressEvery/time.Second), time.Since(began), note)
 		last = n
 	})
 	return p
+}
+
+// log writes a line. What is left takes as long as what is done took, in proportion.
+func (of *progressOf) log(log *slog.Logger, n, total, rate int64, elapsed time.Duration, note string) {
+	args := []any{"unit", of.unit, "done", n, "total", total, "per_second", rate, "elapsed", elapsed.Round(time.Second)}
+	if n > 0 && total > n {
+		args = append(args, "left", time.Duration(float64(elapsed)*float64(total-n)/float64(n)).Round(time.Second))
+	}
+	if note != "" {
+		args = append(args, "note", note)
+	}
+	log.Info(of.doing, args...)
 }
 
 func newBar(w io.Writer, of progressOf) *progressbar.ProgressBar {
@@ -79,6 +101,10 @@ func (p *progress) every(interval time.Duration, show func()) {
 func (p *progress) draw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if total, note := p.of.known(); p.of.now != nil {
+		p.bar.ChangeMax64(max(total, -1))
+		p.bar.Describe(p.of.doing + ": " + note)
+	}
 	_ = p.bar.Set64(p.of.count()) // a terminal that is gone is no fault of the work
 }
 

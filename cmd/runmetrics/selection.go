@@ -47,7 +47,9 @@ func (s *selection) rangeFlags(cmd *cobra.Command) {
 func (s *selection) ranged() bool { return s.messages() != replay.Range{} }
 
 // given tells whether anything is selected at all.
-func (s *selection) given() bool { return s.ranged() || s.filter() != replay.Filter{} || s.Streams != nil }
+func (s *selection) given() bool {
+	return s.ranged() || s.filter() != replay.Filter{} || s.Streams != nil
+}
 
 func (s *selection) filter() replay.Filter {
 	return replay.Filter{CampaignID: s.Campaign, RunID: s.Run, Phase: s.Phase}

@@ -37,15 +37,20 @@ func (c *Comparison) settle(ctx context.Context, b *batch) error {
 		return err
 	}
 	for _, j := range list {
-		c.Counts.count(j)
-		if j.difference != nil && j.difference.Verdict != Sealed && c.Found != nil {
-			c.Found(j.difference)
-		}
-		c.progress.runs.Add(1)
+		c.report(j)
 		c.progress.compared.Add(int64(len(j.group.texts)))
 	}
-	c.progress.differences.Store(c.Counts.Left())
 	return nil
+}
+
+// report counts a run, and tells whoever asked for it what differs.
+func (c *Comparison) report(j *judgement) {
+	c.Counts.count(j)
+	if j.difference != nil && j.difference.Verdict != Sealed && c.Found != nil {
+		c.Found(j.difference)
+	}
+	c.progress.runs.Add(1)
+	c.progress.differences.Store(c.Counts.Left())
 }
 
 // forget lets go of the memory that only an amendment needs.

@@ -106,14 +106,15 @@ func (n *Counts) count(j *judgement) {
 
 // progress is counted while others look.
 type progress struct {
-	read, compared, runs, differences atomic.Int64
-	comparing                         atomic.Bool
+	read, gathered, compared, runs, differences atomic.Int64
+	comparing                                   atomic.Bool
 }
 
 // Progress is how far a comparison is at the moment.
 type Progress struct {
 	Comparing   bool  // else it reads its sources
 	Read        int64 // messages
+	Gathered    int64 // events that will be compared, as far as they were read
 	Compared    int64 // events whose runs were compared
 	Runs        int64 // that were compared
 	Differences int64 // that are left
@@ -122,7 +123,7 @@ type Progress struct {
 // Progress may be asked at any time.
 func (c *Comparison) Progress() Progress {
 	p := &c.progress
-	return Progress{Comparing: p.comparing.Load(), Read: p.read.Load(), Compared: p.compared.Load(), Runs: p.runs.Load(),
+	return Progress{Comparing: p.comparing.Load(), Read: p.read.Load(), Gathered: p.gathered.Load(), Compared: p.compared.Load(), Runs: p.runs.Load(),
 		Differences: p.differences.Load()}
 }
 
@@ -187,6 +188,7 @@ func (c *Comparison) gather(ctx context.Context, spool *spool) error {
 			if err := pace.Wait(ctx); err != nil {
 				return err
 			}
+			c.progress.gathered.Add(1)
 			return spool.add(i, r)
 		})
 		if err != nil {

@@ -48,6 +48,12 @@ func (c *Comparison) judge(g *group, text []byte, held sinks.Holding) (*judgemen
 			return nil, err
 		}
 	}
+	if held.Run.Len() == 0 {
+		if held.Record != nil {
+			j.leave(Incomplete, "the store has none of its events: replay them from a stream or an archive")
+		}
+		return j, nil
+	}
 	after := held.Run.Metrics()
 	lacks := j.lacks[0] + j.lacks[1]
 	if held.Record != nil && lacks == 0 && sameRecord(held.Record, &after) && slices.Equal(held.Voided, held.Run.Voided()) {
@@ -106,6 +112,9 @@ func (c *Comparison) verdict(j *judgement, after *aggregate.Metrics, before int)
 	if record == nil {
 		if c.cut(j.group, nil) && (j.held.Version == 0 || j.held.Gaps > 0) {
 			return Truncated, "it may have begun before the first message that the stream still holds", nil
+		}
+		if before > 0 {
+			return Missing, "its row is gone, events of it are there", nil
 		}
 		return Missing, "", nil
 	}

@@ -35,6 +35,9 @@ func (c *Comparison) rebuild(ctx context.Context, page []aggregate.Metrics, pace
 		var groups []*group
 		for n := int64(0); len(groups) < len(page); {
 			m := &page[len(groups)]
+			if m.Key().UUID() != m.RunKey {
+				break
+			}
 			if m.Executions != nil {
 				n += *m.Executions
 			}
@@ -42,6 +45,11 @@ func (c *Comparison) rebuild(ctx context.Context, page []aggregate.Metrics, pace
 				break
 			}
 			groups = append(groups, &group{key: m.Key(), id: m.RunKey})
+		}
+		if misnamed := &page[0]; misnamed.Key().UUID() != misnamed.RunKey {
+			c.misnamed(misnamed)
+			page = page[1:]
+			continue
 		}
 		page = page[len(groups):]
 		b := &batch{groups: groups}
@@ -59,4 +67,10 @@ func (c *Comparison) rebuild(ctx context.Context, page []aggregate.Metrics, pace
 		}
 	}
 	return nil
+}
+
+// misnamed notes a record that does not have the names of its key: which run it is of only the events know.
+func (c *Comparison) misnamed(m *aggregate.Metrics) {
+	d := newDifference(Damaged, m.Key(), m.RunKey, "its names are not those of its key: replay them from a stream or an archive")
+	c.report(&judgement{difference: d})
 }
