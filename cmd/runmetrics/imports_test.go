@@ -64,6 +64,8 @@ var importRules = []importRule{
 	}},
 	{"consumer/replay", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/nats-io/nats.go": "it reads streams",
+		"github.com/google/uuid":     "runs are known by their keys",
+		"golang.org/x/sync":          "what is held is read beside the comparing, with one error",
 	}},
 	{"consumer/simulation", []string{"consumer", "sinks", "aggregate", "events"}, nil}, // tests alone
 	{"consumer/sharing", []string{"consumer", "sinks", "aggregate", "events"}, nil},    // tests alone
