@@ -66,9 +66,6 @@ func scanMetrics(rows *sql.Rows, behind ...any) (aggregate.Metrics, error) {
 		hundredths := aggregate.Percent(math.Round(rate.Float64 * 100))
 		m.SuccessRate = &hundredths
 	}
-	if m.CostUSD, err = aggregate.ParseMoney(cost); err != nil {
-		return m, damaged("cost_usd", err)
-	}
 	if m.CreatedAt, err = parseTimestamp(createdAt); err != nil {
 		return m, err
 	}
@@ -81,6 +78,9 @@ func scanMetrics(rows *sql.Rows, behind ...any) (aggregate.Metrics, error) {
 			return m, err
 		}
 		m.FinishedAt = &at
+	}
+	if m.CostUSD, err = aggregate.ParseMoney(cost); err != nil {
+		return m, damaged("cost_usd", err)
 	}
 	return m, nil
 }
