@@ -82,9 +82,13 @@ func eachStored(
 
 // roomFor is how much a run takes of the room for loaded events.
 func roomFor(m *aggregate.Metrics) int64 {
-	var executions int64
-	if m.Executions != nil {
-		executions = *m.Executions
+	return min(max(executionsOf(m), loadedEvents/loadsAtOnce), loadedEvents)
+}
+
+// executionsOf is how many executions a run has; one that was reported says nothing of them.
+func executionsOf(m *aggregate.Metrics) int64 {
+	if m.Executions == nil {
+		return 0
 	}
-	return min(max(executions, loadedEvents/loadsAtOnce), loadedEvents)
+	return *m.Executions
 }
