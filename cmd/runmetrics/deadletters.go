@@ -155,7 +155,7 @@ func (l *letters) audited(ctx context.Context, command string, apply bool, count
 		return err
 	}
 	err = work()
-	return errors.Join(err, record.end(counts(), err))
+	return record.end(counts(), err)
 }
 
 // one reads the letter that is selected by its position.

@@ -62,7 +62,7 @@ func (d *dropping) run(ctx context.Context, _ []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.store.Close()) }()
-	err = d.audited(ctx, "deadletters drop", d.apply, func() any { return d.kinds }, func() error {
+	err = d.audited(ctx, "deadletters drop", d.apply, d.byReason, func() error {
 		return d.pages(ctx, false, func(page []sinks.Letter) error { return d.drop(ctx, page) })
 	})
 	return d.finish(ctx, err)
@@ -92,6 +92,15 @@ func (d *dropping) count(l *sinks.Letter) {
 		}
 	}
 	d.kinds = append(d.kinds, droppedKind{l.Stream, l.Reason, 1})
+}
+
+// byReason is how many were dropped of each reason.
+func (d *dropping) byReason() any {
+	counts := make(map[events.Reason]int64)
+	for _, k := range d.kinds {
+		counts[k.Reason] += k.Count
+	}
+	return counts
 }
 
 // finish reports what was done, also where not all was.

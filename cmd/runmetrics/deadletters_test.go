@@ -141,7 +141,7 @@ func TestWhatABadDeployLeftIsPublishedAgainAndAppliedOnce(t *testing.T) {
 	service := startService(t, environ)
 	api := service.up(t).API
 	examine(t, environ, exitOK).wantCheck(t, verdictWarn, "database", "dead letters", "3 open with reason unknown_type",
-		"deadletters requeue --stream RUN_EVENTS --reason unknown_type")
+		"deadletters requeue --reason unknown_type")
 
 	dry := call(t, environ, "", "deadletters", "requeue")
 	dry.want(t, exitLeftovers)

@@ -36,20 +36,21 @@ func (d *doctor) openLetters(c *sinks.LetterCount) {
 		only := countedOnly{c.Stream, c.Reason, c.Dropped, c.FirstDropped, c.LastDropped}
 		finding += "; " + only.String()
 	}
-	of := fmt.Sprintf("--stream %s --reason %s", c.Stream, c.Reason)
-	d.warn("database", "dead letters", finding, fmt.Sprintf("runmetrics deadletters list %s shows them; %s, then "+
-		"runmetrics deadletters drop %s --because TEXT gives up the others", of, letterFix(c.Reason, of), of))
+	d.warn("database", "dead letters", finding, letterFix(c.Reason))
 }
 
 // letterFix is what to do about letters of a reason.
-func letterFix(reason events.Reason, of string) string {
+func letterFix(reason events.Reason) string {
 	switch reason {
 	case events.ConflictingDuplicate:
-		return "let the agents use an id once; what should count is requeued with --payload and another id"
+		return "let agents use an id once; runmetrics deadletters show has the event, requeue --payload publishes it with another id, " +
+			"drop gives it up"
 	case events.Sealed:
-		return "they came after the executions of their runs were pruned, and change nothing any more"
+		return "they came after the executions of their runs were pruned: runmetrics deadletters drop --reason sealed gives them up"
 	case events.UnsupportedVersion, events.UnknownType:
-		return "upgrade runmetrics or mend the agents, then runmetrics deadletters requeue " + of + " publishes again what is accepted"
+		return fmt.Sprintf("upgrade runmetrics, or mend what sends them; runmetrics deadletters requeue --reason %s then says which "+
+			"are accepted, drop gives up the others", reason)
 	}
-	return "mend what sends them, then runmetrics deadletters requeue " + of + " publishes again what is accepted"
+	return fmt.Sprintf("mend what sends them; runmetrics deadletters requeue --reason %s says which are accepted now, drop gives up "+
+		"the others", reason)
 }
