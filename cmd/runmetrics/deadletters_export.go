@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +60,7 @@ func (e *letterExport) run(ctx context.Context, args []string) (err error) {
 	defer done()
 	err = e.pages(ctx, true, func(page []sinks.Letter) error { return e.write(ctx, out, from, page) })
 	if err = errors.Join(err, out.Close()); err != nil {
-		return fmt.Errorf("%w (%d letters were written before)", err, e.written)
+		return errors.Join(err, out.discard())
 	}
 	fmt.Fprintf(e.app.stderr, "wrote %d dead letters\n", e.written)
 	return nil
@@ -86,6 +85,15 @@ func (e *letterExport) write(ctx context.Context, w io.Writer, from *originals, 
 type linesFile struct {
 	io.Writer
 	close []func() error
+	path  string // empty of stdout
+}
+
+// discard removes a file that was not finished.
+func (f *linesFile) discard() error {
+	if f.path == "" {
+		return nil
+	}
+	return os.Remove(f.path)
 }
 
 // Close writes what is left, and closes the file.
@@ -101,16 +109,17 @@ func (f *linesFile) Close() error {
 func createLines(name string, stdout io.Writer) (*linesFile, error) {
 	if name == "-" {
 		buffered := bufio.NewWriter(stdout)
-		return &linesFile{buffered, []func() error{buffered.Flush}}, nil
+		return &linesFile{Writer: buffered, close: []func() error{buffered.Flush}}, nil
 	}
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // payloads may hold anything
 	if err != nil {
 		return nil, fmt.Errorf("write dead letters: %w", err)
 	}
 	buffered := bufio.NewWriter(file)
-	if !strings.HasSuffix(name, ".gz") {
-		return &linesFile{buffered, []func() error{buffered.Flush, file.Close}}, nil
+	f := &linesFile{Writer: buffered, close: []func() error{buffered.Flush, file.Close}, path: name}
+	if packedName(name) {
+		packed := gzip.NewWriter(buffered)
+		f.Writer, f.close = packed, append([]func() error{packed.Close}, f.close...)
 	}
-	packed := gzip.NewWriter(buffered)
-	return &linesFile{packed, []func() error{packed.Close, buffered.Flush, file.Close}}, nil
+	return f, nil
 }
