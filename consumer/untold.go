@@ -32,7 +32,7 @@ func (r *Reader) tellDeadLetters(patience time.Duration) {
 		return
 	}
 	first := &r.untold.first
-	r.log.Warn("messages became dead letters; the table dead_letters has the reason of each", "stream", r.stream,
+	r.log.Warn("messages became dead letters; `runmetrics deadletters list` has the reason of each", "stream", r.stream,
 		"dead_letters", r.untold.letters, "first_sequence", first.Sequence, "subject", first.Subject,
 		"reason", first.Reason, "field", first.Field)
 	r.untold = untold{told: now}

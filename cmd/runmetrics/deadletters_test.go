@@ -40,7 +40,11 @@ func plant(t *testing.T, js jetstream.JetStream, environ map[string]string, list
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(environ["DATA_DIR"], "runmetrics.db"), DeadLetterLimit: 5})
+	cfg, err := loadConfig(environ, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), sqliteConfig(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,6 +279,7 @@ func TestListSaysWhatItDoesNotShow(t *testing.T) {
 	b, environ := testBroker(t)
 	js := testJetStream(t, b)
 	testStream(t, js, 1<<20)
+	environ["DEADLETTER_LIMIT"] = "5"
 	var many []planted
 	for i := range 8 {
 		many = append(many, unknownType(fmt.Sprint(i)))
@@ -368,6 +373,40 @@ func TestLettersThatComeMeanwhileAreLeftForTheNextTime(t *testing.T) {
 	})
 	if err != nil || fmt.Sprint(seen) != "[1]" {
 		t.Errorf("gives %v: %v", seen, err)
+	}
+}
+
+func TestAnInterruptedRequeueGoesOnWithTheOthers(t *testing.T) {
+	t.Parallel()
+	b, environ := testBroker(t)
+	js := testJetStream(t, b)
+	stream := testStream(t, js, 4<<20)
+	const all = 2*letterPage + 1
+	many := make([]planted, all)
+	for i := range many {
+		many[i] = unknownType(fmt.Sprint(i))
+	}
+	plant(t, js, environ, many...)
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	ended := make(chan int, 1)
+	var stdout, stderr syncBuffer
+	go func() {
+		ended <- run(ctx, []string{"deadletters", "requeue", "--apply"}, environ, strings.NewReader(""), &stdout, &stderr)
+	}()
+	eventually(t, "some are published", func() bool { return messages(t, stream) > all })
+	interrupt()
+	if code := <-ended; code == exitLeftovers && !strings.Contains(stderr.String(), "interrupted: the same command goes on") || code == exitFailure {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+	published := int64(messages(t, stream)) - all
+	if open := listedLetters(t, environ).Matching; open != all-published {
+		t.Errorf("%d of %d letters were published, %d are open", published, all, open)
+	}
+	call(t, environ, "", "deadletters", "requeue", "--apply").want(t, exitOK)
+	if n := messages(t, stream); n != 2*all || listedLetters(t, environ).Matching != 0 {
+		t.Errorf("%d messages, want each twice: %d", n, 2*all)
 	}
 }
 
