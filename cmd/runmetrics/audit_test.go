@@ -48,3 +48,12 @@ func wantAudit(t *testing.T, db *sql.DB, command, want string) {
 		t.Errorf("%s: %s by %s, error %v, want %s", command, got, who, err, want)
 	}
 }
+
+// wantOutcome looks at how the only call of a command ended.
+func wantOutcome(t *testing.T, db *sql.DB, command, want string) {
+	t.Helper()
+	var got string
+	if err := db.QueryRowContext(t.Context(), "SELECT outcome FROM audit_log WHERE command = ?", command).Scan(&got); err != nil || got != want {
+		t.Errorf("%s: %q, error %v, want %s", command, got, err, want)
+	}
+}

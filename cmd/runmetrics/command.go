@@ -91,8 +91,9 @@ Environment ([_FILE]: also as NAME_FILE, a file that holds the value):
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "read variables from this `file`; the environment goes before it")
-	root.AddCommand(a.dev(), a.service(), a.publish(), a.export(), a.replay(), a.rebuild(), a.prune(),
-		a.deadLetters(), a.setup(), a.doctor(), a.dataverse(), a.keys(), a.dataverseEmulator(), a.healthcheck(), a.version())
+	root.AddCommand(a.dev(), a.service(), a.publish(), a.export(), a.replay(), a.rebuild(),
+		a.void(), a.prune(), a.deadLetters(), a.setup(), a.doctor(), a.dataverse(), a.keys(),
+		a.dataverseEmulator(), a.healthcheck(), a.version())
 	return root
 }
 

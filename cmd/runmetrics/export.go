@@ -160,7 +160,8 @@ func (x *exporting) writeStreams(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	sources, err := x.open(ctx, js)
+	sources, err := openStreams(ctx, js, x.Streams,
+		replay.StreamConfig{Range: x.messages(), Filter: x.filter(), Rate: x.rate})
 	if err != nil {
 		return err
 	}
@@ -175,15 +176,15 @@ func (x *exporting) writeStreams(ctx context.Context) error {
 	return nil
 }
 
-func (x *exporting) open(ctx context.Context, js jetstream.JetStream) ([]*replay.Stream, error) {
-	var sources []*replay.Stream
-	for _, name := range x.Streams {
-		source, err := replay.OpenStream(ctx, js,
-			replay.StreamConfig{Stream: name, Range: x.messages(), Filter: x.filter(), Rate: x.rate})
-		if err != nil {
+// openStreams opens the same part of several streams.
+func openStreams(ctx context.Context, js jetstream.JetStream, names []string, c replay.StreamConfig) ([]*replay.Stream, error) {
+	sources := make([]*replay.Stream, len(names))
+	for i, name := range names {
+		c.Stream = name
+		var err error
+		if sources[i], err = replay.OpenStream(ctx, js, c); err != nil {
 			return nil, err
 		}
-		sources = append(sources, source)
 	}
 	return sources, nil
 }
