@@ -68,6 +68,7 @@ type damaging struct {
 	service *process
 	api     string
 	live    *process       // publishes all the while
+	began   time.Time      // when it began to
 	quiet   []events.Event // what was published besides, in its order
 }
 
@@ -87,6 +88,9 @@ func openWritable(t *testing.T, environ map[string]string) *sql.DB {
 	t.Cleanup(func() { db.Close() })
 	return db
 }
+
+// liveRate is how many events a second the service gets meanwhile.
+const liveRate = 150
 
 // liveLoad is what the service works on meanwhile; quietLoad makes runs that are damaged.
 var (
@@ -108,7 +112,8 @@ func (d *damaging) begin() {
 	d.api = d.service.up(d.T).API
 	d.caughtUp()
 	d.live = start(d.T, d.environ, "publish", "--generate", "1000000", "--seed", fmt.Sprint(liveLoad.Seed),
-		"--runs", fmt.Sprint(liveLoad.Runs), "--agents", fmt.Sprint(liveLoad.Agents), "--rate", "150")
+		"--runs", fmt.Sprint(liveLoad.Runs), "--agents", fmt.Sprint(liveLoad.Agents), "--rate", fmt.Sprint(liveRate))
+	d.began = time.Now()
 }
 
 // send publishes events as they are, without message ids.
@@ -268,7 +273,8 @@ func (d *damaging) dropCommit(of string) harm {
 	h := harm{verdict: replay.Different}
 	var version int64
 	var text string
-	if err := d.db.QueryRowContext(d.Context(), "SELECT version, events FROM event_chunks"+of+" ORDER BY events LIMIT 1").Scan(&version, &text); err != nil {
+	if err := d.db.QueryRowContext(d.Context(), "SELECT version, events FROM event_chunks"+of+
+		" AND events <> '[]' ORDER BY events LIMIT 1").Scan(&version, &text); err != nil {
 		d.Fatal(err)
 	}
 	var list []json.RawMessage
@@ -323,7 +329,8 @@ func (d *damaging) end() {
 	if code := d.live.stop(d.T); code != exitLeftovers {
 		d.Fatalf("publish ends with %d: %s", code, d.live.stderr.String())
 	}
-	const all = 4000 // more than were published: what is missing follows, the rest are duplicates
+	// More than were published: what is missing follows, the rest are duplicates.
+	all := int(liveRate*time.Since(d.began).Seconds()) + 1000
 	publishLoad(d.T, d.environ, liveLoad, all)
 	d.caughtUp()
 	want := oracle(liveLoad, all)
