@@ -24,8 +24,17 @@ var (
 	simpleProtocol = mode{"SimpleProtocol", "&default_query_exec_mode=simple_protocol"}
 )
 
+// tried are the modes to run the suite in. One is enough to find races, because our code is the same in all: -short
+// leaves out the others.
+func tried(modes ...mode) []mode {
+	if testing.Short() {
+		return modes[:1]
+	}
+	return modes
+}
+
 func TestStore(t *testing.T) {
-	for _, mode := range []mode{cacheStatement, cacheDescribe, exec} {
+	for _, mode := range tried(cacheStatement, cacheDescribe, exec) {
 		t.Run(mode.name, func(t *testing.T) {
 			sinktest.Run(t, func(t testing.TB) sinktest.Database {
 				url := migrated(t)
@@ -37,7 +46,7 @@ func TestStore(t *testing.T) {
 
 func TestStoreThroughPgBouncer(t *testing.T) {
 	bouncer := sinktest.StartPgBouncer(t, sinktest.SharedPostgres(t))
-	for _, mode := range []mode{cacheDescribe, simpleProtocol} {
+	for _, mode := range tried(simpleProtocol, cacheDescribe) {
 		t.Run(mode.name, func(t *testing.T) {
 			sinktest.Run(t, func(t testing.TB) sinktest.Database {
 				url := migrated(t)
