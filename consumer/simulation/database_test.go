@@ -26,7 +26,10 @@ type database struct {
 	empty string  // statements that remove every row
 	saved bool    // there is a backup
 
-	prepared map[string]*sql.Stmt // by query: each is asked after every step
+	stamp string // a query for what is another value after whatever others write
+	seen  string // the stamp of the last check, "" if exec wrote since
+
+	prepared map[string]*sql.Stmt // by query: each is asked after many steps
 }
 
 // tables are all that commits write to, the position first: whoever removes rows waits for a commit under way there.
@@ -46,7 +49,8 @@ func openSQLite(ctx context.Context, dir string) (*database, error) {
 		return nil, err
 	}
 	plain.SetMaxOpenConns(1)
-	return &database{store: store, plain: plain, empty: "DELETE FROM " + strings.Join(tables, "; DELETE FROM ")}, nil
+	return &database{store: store, plain: plain, empty: "DELETE FROM " + strings.Join(tables, "; DELETE FROM "),
+		stamp: "PRAGMA data_version"}, nil
 }
 
 // openPostgres uses a database with a schema, and empties it first.
@@ -59,7 +63,8 @@ func openPostgres(ctx context.Context, dsn string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{store: store, plain: sql.OpenDB(connector), empty: "TRUNCATE " + strings.Join(tables, ", ")}
+	d := &database{store: store, plain: sql.OpenDB(connector), empty: "TRUNCATE " + strings.Join(tables, ", "),
+		stamp: "SELECT CAST(pg_current_wal_insert_lsn() AS text)"}
 	d.plain.SetMaxOpenConns(1)
 	return d, d.exec(ctx, d.empty)
 }
@@ -73,6 +78,7 @@ func (d *database) close() error {
 
 // exec runs statements as one transaction.
 func (d *database) exec(ctx context.Context, statements ...string) error {
+	d.seen = ""
 	tx, err := d.plain.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -107,6 +113,17 @@ func (d *database) restore(ctx context.Context) error {
 		statements = append(statements, "INSERT INTO "+table+" SELECT * FROM saved_"+table)
 	}
 	return d.exec(ctx, statements...)
+}
+
+// written tells whether anything may have been written since it was asked last. It errs on the side of yes.
+func (d *database) written(ctx context.Context) (bool, error) {
+	stamps, err := d.rows(ctx, d.stamp)
+	if err != nil {
+		return false, err
+	}
+	unseen := d.seen != stamps[0]
+	d.seen = stamps[0]
+	return unseen, nil
 }
 
 func (d *database) query(ctx context.Context, query string) (*sql.Rows, error) {
