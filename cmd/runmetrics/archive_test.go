@@ -263,3 +263,24 @@ func TestAnInterruptedExportLeavesNoFile(t *testing.T) {
 		t.Errorf("left %v, error %v", left, err)
 	}
 }
+
+func TestTheOperatorMayReadStreams(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t)
+	call(t, g.environ, "", "setup").want(t, exitOK)
+	call(t, g.as("publisher"), "", "publish", "--generate", "20").want(t, exitOK)
+	for _, args := range [][]string{{"export"}, {"export", "--from", "2026-01-01"}, {"export", "--campaign", "load-1"}} {
+		r := call(t, g.environ, "", args...)
+		r.want(t, exitOK)
+		if strings.Count(r.stdout, "\n") != 20 || strings.Contains(r.stderr, "NATS reports an error") {
+			t.Errorf("%v: wrote %d lines, says %s", args, strings.Count(r.stdout, "\n"), r.stderr)
+		}
+	}
+	const right = "$JS.API.CONSUMER.MSG.NEXT.RUN_EVENTS."
+	g.grant(t, func(users string) string { return strings.ReplaceAll(users, right+"*", "nothing") })
+	r := call(t, g.environ, "", "export")
+	r.want(t, exitFailure)
+	if _, said, _ := strings.Cut(r.stderr, "runmetrics: read stream RUN_EVENTS: "); !strings.Contains(said, right) {
+		t.Errorf("says %s", r.stderr)
+	}
+}

@@ -132,7 +132,7 @@ func (r *voidReport) text() string {
 		}
 	}
 	switch {
-	case r.Applied:
+	case r.Applied && r.Events > 0:
 		fmt.Fprintf(&b, "published %d voids; the service applies them as it reads the stream\n", r.Published)
 	case r.Events > 0:
 		b.WriteString("nothing was published; --apply publishes the voids, which cannot be taken back\n")

@@ -62,12 +62,13 @@ const (
 	clockSlack = time.Minute
 )
 
-// OpenStream looks at the stream. js is of the API without a domain. Its connection may be lost and come back while the stream is read.
+// OpenStream looks at the stream. js is of JetStream's API without a domain; its connection may be lost and come back while
+// the stream is read. A right that is missing is nats.ErrPermissionViolation, here and of Read.
 func OpenStream(ctx context.Context, js jetstream.JetStream, c StreamConfig) (*Stream, error) {
 	s := &Stream{config: c, js: js, subjects: c.subjects(), patience: patience, list: fetchMessages}
 	stream, err := s.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", c.Stream, err)
+		return nil, fmt.Errorf("open stream %s: %w", c.Stream, s.explain(err))
 	}
 	info := stream.CachedInfo()
 	s.StreamState = StreamState{Created: info.Created, First: info.State.FirstSeq, FirstTime: info.State.FirstTime,
@@ -81,7 +82,7 @@ func OpenStream(ctx context.Context, js jetstream.JetStream, c StreamConfig) (*S
 		s.FirstTime, s.to = time.Time{}, 0
 	}
 	if err := s.resolve(ctx); err != nil {
-		return nil, fmt.Errorf("find the time in stream %s: %w", c.Stream, err)
+		return nil, fmt.Errorf("find the time in stream %s: %w", c.Stream, s.explain(err))
 	}
 	s.position.Store(s.from - 1)
 	return s, nil

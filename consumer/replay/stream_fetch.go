@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,9 @@ var (
 	errMadeAnew = errors.New("the stream was made anew while it was read: start again, with the new one")
 	errTailLost = errors.New("the stream lost its last messages while it was read, as after a restore of its broker: start again")
 )
+
+// final are errors that no new consumer mends.
+var final = []error{errMadeAnew, errTailLost, nats.ErrPermissionViolation}
 
 // What a new consumer mends.
 var (
@@ -67,7 +71,9 @@ func (f *fetcher) run(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errMadeAnew), errors.Is(err, errTailLost):
+		}
+		err = f.explain(err)
+		if slices.ContainsFunc(final, func(reason error) bool { return errors.Is(err, reason) }) {
 			return fmt.Errorf("read stream %s: %w", f.Name(), err)
 		}
 		now := time.Now()
@@ -180,6 +186,15 @@ func (s *Stream) open(ctx context.Context) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	return s.js.Stream(ctx, s.config.Stream)
+}
+
+// explain finds a right that is missing behind a request without an answer: NATS says so beside it.
+func (s *Stream) explain(err error) error {
+	refused := s.js.Conn().LastError()
+	if !errors.Is(refused, nats.ErrPermissionViolation) || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errSilent) {
+		return err
+	}
+	return refused
 }
 
 // consume makes a consumer that the broker forgets by itself.
