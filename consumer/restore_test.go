@@ -97,20 +97,25 @@ func (w *restoreWorld) wantAsUndisturbed(t *testing.T) {
 	}
 }
 
-// goesOn sends everything that is left, a few messages at a time; begun is closed when the first of them are stored.
-func (w *restoreWorld) goesOn(t *testing.T) (begun, over chan struct{}) {
-	begun, over = make(chan struct{}), make(chan struct{})
+// goesOn sends everything that is left, a few messages at a time, but for the last: those are sent by end, because a
+// reader learns only by its next commit that its database was restored. begun is closed when the first are stored.
+func (w *restoreWorld) goesOn(t *testing.T) (begun chan struct{}, end func()) {
+	const part = 20
+	begun, over := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(over)
-		for first := true; w.sent < len(w.messages); first = false {
-			w.send(t, 20)
+		for first := true; w.sent < len(w.messages)-part; first = false {
+			w.send(t, part)
 			if first {
 				close(begun)
 			}
 			<-time.After(3 * time.Millisecond) // the load of a stream that goes on, not a wait for anything
 		}
 	}()
-	return begun, over
+	return begun, func() {
+		<-over
+		w.send(t, len(w.messages)-w.sent)
+	}
 }
 
 func TestARestoredStoreEndsAsIfNothingHadHappened(t *testing.T) {
@@ -155,11 +160,10 @@ func restoreOnce(t *testing.T, w *restoreWorld, stopped, quiet bool) {
 	w.commit(t, 400)
 	backup := w.live.save(t)
 	w.commit(t, 400)
-	over := make(chan struct{})
-	close(over)
+	end := func() {}
 	if !quiet {
 		var begun chan struct{}
-		begun, over = w.goesOn(t)
+		begun, end = w.goesOn(t)
 		<-begun
 	}
 	if stopped {
@@ -178,7 +182,7 @@ func restoreOnce(t *testing.T, w *restoreWorld, stopped, quiet bool) {
 		}
 		w.send(t, 1)
 	}
-	<-over
+	end()
 	w.wantAsUndisturbed(t)
 }
 
@@ -204,12 +208,12 @@ func restoreTwice(t *testing.T, w *restoreWorld) {
 	w.commit(t, 300)
 	newer := w.live.save(t)
 	w.commit(t, 300)
-	begun, over := w.goesOn(t)
+	begun, end := w.goesOn(t)
 	<-begun
 	for _, backup := range []string{newer, older, older, newer, older} {
 		w.live.restore(t, backup) // wherever the reader is in healing from the one before
 	}
-	<-over
+	end()
 	w.wantAsUndisturbed(t)
 }
 
@@ -279,10 +283,10 @@ func restorePages(t *testing.T, w *restoreWorld) {
 	w.commit(t, 300)
 	backup := w.live.save(t)
 	w.commit(t, 300)
-	begun, over := w.goesOn(t)
+	begun, end := w.goesOn(t)
 	<-begun
 	w.live.restorePages(t, backup)
-	<-over
+	end()
 	w.wantAsUndisturbed(t)
 }
 
@@ -313,11 +317,11 @@ func restoreDatabase(t *testing.T, w *restoreWorld) {
 	w.commit(t, 300)
 	backup := w.live.saveWhole(t)
 	w.commit(t, 300)
-	begun, over := w.goesOn(t)
+	begun, end := w.goesOn(t)
 	<-begun
 	w.live.restoreWhole(t, backup)
 	back := time.Now()
-	<-over
+	end()
 	w.wantAsUndisturbed(t)
 	t.Logf("caught up %s after the database was back", time.Since(back).Round(time.Millisecond))
 	if s := r.Status(); s.State != consumer.Active {
