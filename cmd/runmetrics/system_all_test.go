@@ -53,6 +53,8 @@ var systemTests = []struct {
 	{name: "nats-faults", heavy: true, run: testNATSFaults},
 	{name: "nats-users", heavy: true, run: testNATSUsers},
 	{name: "hang", heavy: true, run: testHang},
+	{name: "replay-kill", heavy: true, run: testReplayKill},
+	{name: "replay-many", heavy: true, run: testReplayMany},
 	{name: "flood", heavy: true, run: testFlood},
 	{name: "many-runs", heavy: true, run: testManyRuns},
 	{name: "giant-run", heavy: true, run: testGiantRun},

@@ -225,6 +225,8 @@ func (p *program) peakMemory(t *testing.T) int64 {
 			return kilobytes << 10
 		}
 	}
-	t.Fatalf("no peak in %s", status)
+	if !strings.Contains(string(status), "zombie") { // else it ended this moment
+		t.Fatalf("no peak in %s", status)
+	}
 	return 0
 }
