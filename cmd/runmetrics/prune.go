@@ -173,6 +173,7 @@ func (p *pruning) closeFile() error {
 	if p.file == nil {
 		return nil
 	}
+	p.report.Exported = p.archive.events
 	return errors.Join(p.archive.flush(), p.file.Sync(), p.file.Close())
 }
 
@@ -215,7 +216,6 @@ func (p *pruning) keep(ctx context.Context, page []aggregate.Metrics) error {
 	if err := errors.Join(p.archive.flush(), p.file.Sync()); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
-	p.report.Exported = p.archive.events
 	return nil
 }
 
