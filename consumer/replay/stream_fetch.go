@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -190,11 +191,14 @@ func (s *Stream) open(ctx context.Context) (jetstream.Stream, error) {
 
 // explain finds a right that is missing behind a request without an answer: NATS says so beside it.
 func (s *Stream) explain(err error) error {
-	refused := s.js.Conn().LastError()
-	if !errors.Is(refused, nats.ErrPermissionViolation) || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errSilent) {
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, errSilent) {
 		return err
 	}
-	return refused
+	refused := s.js.Conn().LastError()
+	if errors.Is(refused, nats.ErrPermissionViolation) && strings.Contains(refused.Error(), "."+s.config.Stream) {
+		return refused
+	}
+	return err
 }
 
 // consume makes a consumer that the broker forgets by itself.
