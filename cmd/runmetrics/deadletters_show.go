@@ -26,8 +26,10 @@ func (a *app) showLetter() *cobra.Command {
 		Short: "Show one dead letter with its headers and payload",
 		Long: `show prints all that is known of the dead letter at a sequence of a stream: every bad field, and headers and payload of
 the message as long as the stream holds it. After that there are no headers, and of the payload what the store kept: the
-first 4096 bytes. A payload that is no text is shown byte by byte.`,
+first 4096 bytes. A payload that is no text is shown byte by byte. --raw prints the payload alone, as it is: to be edited
+and given to "runmetrics deadletters requeue --payload".`,
 		Example: `  runmetrics deadletters show --sequence 1041
+  runmetrics deadletters show --sequence 1041 --raw > one.json
   runmetrics deadletters show --stream RUN_EVENTS_1 --sequence 1041 --epoch 2 --output json`,
 		Args: checkedFlags(func() error {
 			if s.sequence == 0 {
@@ -38,6 +40,7 @@ first 4096 bytes. A payload that is no text is shown byte by byte.`,
 		RunE: a.enter(s.show),
 	}
 	cmd.Flags().StringVar(&s.stream, "stream", "", "of this `stream`; default: the one in STREAMS")
+	cmd.Flags().BoolVar(&s.raw, "raw", false, "print the payload alone, byte for byte")
 	s.positionFlags(cmd)
 	outputFlag(cmd, &s.output)
 	return cmd
@@ -46,6 +49,7 @@ first 4096 bytes. A payload that is no text is shown byte by byte.`,
 // showing is one run of the command.
 type showing struct {
 	letters
+	raw    bool
 	output outputFormat
 }
 
@@ -63,6 +67,9 @@ func (s *showing) show(ctx context.Context, _ []string) (err error) {
 	c, err := from.content(ctx, letter)
 	if err != nil {
 		return err
+	}
+	if s.raw {
+		return s.writeRaw(&c)
 	}
 	record := fullRecord(letter, &c)
 	if s.output == jsonOutput {
@@ -97,6 +104,15 @@ func fullRecord(l *sinks.Letter, c *content) letterRecord {
 		r.Content.Text = string(c.data)
 	}
 	return r
+}
+
+// writeRaw prints a payload as it came. One that is cut would be taken for another message.
+func (s *showing) writeRaw(c *content) error {
+	if !c.whole() {
+		return errors.New("the message has left the stream, and the store kept its first 4096 bytes only; without --raw they are shown")
+	}
+	_, err := s.app.stdout.Write(c.data)
+	return err
 }
 
 func (s *showing) write(r *letterRecord) error {

@@ -54,6 +54,7 @@ var systemTests = []struct {
 	{name: "nats-users", heavy: true, run: testNATSUsers},
 	{name: "hang", heavy: true, run: testHang},
 	{name: "replay-kill", heavy: true, run: testReplayKill},
+	{name: "runbooks", heavy: true, run: testRunbooks},
 	{name: "replay-many", heavy: true, run: testReplayMany},
 	{name: "flood", heavy: true, run: testFlood},
 	{name: "many-runs", heavy: true, run: testManyRuns},

@@ -54,11 +54,12 @@ func (f Filter) subjects() []string {
 	return []string{events.SubjectPrefix + "." + names, events.SubjectPrefix + ".*." + names}
 }
 
+// token is the name in a subject, or any where publishers may have written it otherwise: %2e for %2E.
 func token(name string) string {
-	if name == "" {
+	if name == "" || events.EncodeToken(name) != name {
 		return "*"
 	}
-	return events.EncodeToken(name)
+	return name
 }
 
 // Range selects messages of a stream. Zero fields set no bound.

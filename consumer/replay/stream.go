@@ -17,8 +17,8 @@ import (
 type StreamConfig struct {
 	Stream string
 	Range
-	// Filter is applied by the broker, too, where it names a campaign or a run: then what was published on subjects that
-	// are encoded otherwise than events.Subject does is not found.
+	// Filter is applied by the broker, too, where it names a campaign or a run of plain characters: then what was published
+	// on subjects that encode these without need is not found.
 	Filter
 	// Keep is asked before a message is decoded, which is left out where the answer is false. Nil keeps all.
 	Keep func(subject string) bool
