@@ -17,7 +17,7 @@ func TestEventsForASealedRunAreDeadLetters(t *testing.T) {
 	b, store := startBroker(t), openSQLite(t)
 	reader := b.startReader(t, store)
 	list := []events.Event{finished("old", 1), finished("old", 2), finished("other", 1),
-		{Key: finished("old", 1).Key, ID: "end", Type: events.RunFinished, OccurredAt: time.Now(), Outcome: events.OutcomeCompleted}}
+		{Key: finished("old", 1).Key, ID: "end", Type: events.RunFinished, OccurredAt: finished("old", 2).OccurredAt, Outcome: events.OutcomeCompleted}}
 	waitCommitted(t, b, store, b.publish(t, messagesOf(list)...))
 	record, _, err := store.Get(t.Context(), list[0].UUID())
 	if err != nil {
