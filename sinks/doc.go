@@ -14,6 +14,11 @@
 //
 // Correctness rests on nothing else: not on who owns a stream, not on clocks, not on acknowledgements.
 //
+// # Runs that are amended
+//
+// Who compares what is stored with what it should be, and mends it, works beside the readers of streams: Amend guards each run
+// by its version as Commit does, and moves no position. See Repairs; Letters is for those who deal with dead letters.
+//
 // # The outbox
 //
 // A store that was opened with marks notes in the same transaction which runs have a version that their copy elsewhere
