@@ -131,3 +131,35 @@ func ExampleAppendChunk() {
 	fmt.Println(string(sinks.AppendChunk(nil, []*events.Event{&e})))
 	// Output: [["e-1","agent-7",1,"succeeded",1771080428035001,1240,900,120,1,2500000]]
 }
+
+func TestADigestKnowsWhatWasStoredHoweverItWasSplit(t *testing.T) {
+	var list []*events.Event
+	for i := range 40 {
+		list = append(list, &events.Event{Key: events.Key{CampaignID: "c", RunID: "r", Phase: "1"}, ID: fmt.Sprint(i),
+			Type: events.AgentFinished, OccurredAt: time.UnixMicro(int64(i)), AgentID: "a", Attempt: 1, Status: events.Succeeded})
+	}
+	digest := func(sizes ...int) *sinks.Digest {
+		d, rest := new(sinks.Digest), list
+		for len(rest) > 0 {
+			n := min(sizes[len(rest)%len(sizes)], len(rest))
+			chunk := sinks.AppendChunk(nil, rest[:n])
+			d.Add(chunk[1 : len(chunk)-1])
+			rest = rest[n:]
+		}
+		return d
+	}
+	whole := digest(len(list))
+	for _, same := range []*sinks.Digest{digest(1), digest(3, 7), digest(40)} {
+		if !whole.Equal(same) || !same.Equal(whole) {
+			t.Error("another split gives another digest")
+		}
+	}
+	list[7], list[8] = list[8], list[7]
+	if whole.Equal(digest(1)) {
+		t.Error("another order gives the same digest")
+	}
+	list = list[:39]
+	if whole.Equal(digest(1)) || whole.Equal(new(sinks.Digest)) || new(sinks.Digest).Equal(whole) {
+		t.Error("other events give the same digest")
+	}
+}

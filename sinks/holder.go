@@ -42,6 +42,9 @@ func (h *Holder) Events(run uuid.UUID, version int64, chunk []byte) {
 	held := &h.list[at]
 	h.chunks[at]++
 	h.newest[at] = max(h.newest[at], version)
+	if len(chunk) > len("[]") {
+		held.Digest.Add(chunk[1 : len(chunk)-1])
+	}
 	list, err := DecodeChunk(h.spare[:0], held.Run.Key(), chunk)
 	if h.spare = list[:0]; err != nil {
 		held.Damage = fmt.Sprintf("the events of version %d cannot be read: %v", version, err)

@@ -43,6 +43,8 @@ type Holding struct {
 	Gaps int64
 	// Voided are the ids that the store lists as voided, sorted. They should be those that Run's voids name.
 	Voided []string
+	// Digest is of its stored events, in the order of their commits.
+	Digest Digest
 	// Damage says why its stored events cannot be read, or are not what any commit stores; else empty.
 	Damage string
 }

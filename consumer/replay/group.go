@@ -66,6 +66,15 @@ func (g *group) add(record []byte, names int, at int64) {
 	g.texts = append(g.texts, span{at + int64(from) + 1, int64(len(record) - from - 2)})
 }
 
+// same tells whether a store holds exactly these events, in the same order.
+func (g *group) same(text []byte, held *sinks.Digest) bool {
+	var d sinks.Digest
+	for _, t := range g.texts {
+		d.Add(text[t.from : t.from+t.length])
+	}
+	return d.Equal(held)
+}
+
 // decode appends up to limit events to list, from the given one on.
 func (g *group) decode(list []events.Event, text []byte, from, limit int, spare []byte) ([]events.Event, []byte, error) {
 	spare = append(spare[:0], '[')
