@@ -76,7 +76,7 @@ func (s *session) store(ctx context.Context, stored sinks.Position, b *sinks.Bat
 	patient, cancel := context.WithTimeout(ctx, loadTime)
 	defer cancel()
 	var err error
-	if result.reloaded, err = s.reader.ledger.Load(patient, namesOf(b, conflict.Runs)); err != nil {
+	if result.reloaded, err = s.reader.ledger.Load(patient, stored, namesOf(b, conflict.Runs)); err != nil {
 		result.err = err
 	}
 	return result

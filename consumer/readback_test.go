@@ -17,10 +17,10 @@ type limitsOf struct {
 	loads chan time.Duration
 }
 
-func (l limitsOf) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
+func (l limitsOf) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	deadline, _ := ctx.Deadline()
 	l.loads <- time.Until(deadline)
-	return l.Ledger.Load(ctx, runs)
+	return l.Ledger.Load(ctx, at, runs)
 }
 
 // TestReadingARunBackMayTakeMinutes: a run of a million executions behind a slow line is read whole or never.

@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -142,6 +144,7 @@ func TestARestoredStoreEndsAsIfNothingHadHappened(t *testing.T) {
 		}
 		try("ToBeforeTheFirstCommit", restoreToNothing)
 		try("TwiceInARow", restoreTwice)
+		try("BackAndForthWhileRunsAreRead", restoreUnderLoad)
 		try("ToAheadOfTheAckFloor", restoreAhead)
 		try("WhileACommitIsUnderWay", restoreUnderCommit)
 		try("BetweenEpochs", restoreBetweenEpochs)
@@ -214,6 +217,40 @@ func restoreTwice(t *testing.T, w *restoreWorld) {
 		w.live.restore(t, backup) // wherever the reader is in healing from the one before
 	}
 	end()
+	w.wantAsUndisturbed(t)
+}
+
+// aroundLoad does something before and after the first time that runs are read back.
+type aroundLoad struct {
+	sinks.Store
+	once          *sync.Once
+	before, after func()
+}
+
+func (s aroundLoad) Load(ctx context.Context, at sinks.Position, runs []events.Key) (found map[uuid.UUID]sinks.StoredRun, err error) {
+	first := false
+	s.once.Do(func() { first = true })
+	if first {
+		s.before()
+		defer s.after()
+	}
+	return s.Store.Load(ctx, at, runs)
+}
+
+// restoreUnderLoad restores a newer state before a batch reads its runs back and the older one after it: by the runs that
+// it read, everything in the batch is a duplicate, and in the database that it commits to nothing is.
+func restoreUnderLoad(t *testing.T, w *restoreWorld) {
+	r := w.startReader(t, w.live)
+	w.commit(t, 300)
+	older := w.live.save(t)
+	w.commit(t, 300)
+	newer := w.live.save(t)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.live.restore(t, older)
+	w.startReader(t, aroundLoad{w.live.Store, new(sync.Once), func() { w.live.restore(t, newer) }, func() { w.live.restore(t, older) }})
+	w.commit(t, 100)
 	w.wantAsUndisturbed(t)
 }
 

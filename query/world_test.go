@@ -111,7 +111,7 @@ func (w *world) commit(ctx context.Context, list ...events.Event) error {
 		e := &list[i]
 		id := e.UUID()
 		if runs[id] == nil {
-			loaded, err := w.store.Load(ctx, []uuid.UUID{id})
+			loaded, err := w.store.Load(ctx, w.position, []events.Key{e.Key})
 			if err != nil {
 				return err
 			}

@@ -97,8 +97,10 @@ type Ledger interface {
 	// Position returns the newest epoch of a stream, a Position with Epoch 0 where there is none.
 	Position(ctx context.Context, stream string) (Position, error)
 	// Load reads runs back by folding their stored events. A run that the store does not have is absent from the
-	// result. One of which it has events and no record, because somebody deleted that row, is there.
-	Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]StoredRun, error)
+	// result. One of which it has events and no record, because somebody deleted that row, is there. Where any run is there
+	// and the stream does not stand at the position in the same snapshot, it is ErrPositionMoved: an event that is a
+	// duplicate by what was read there need not be one for the next commit.
+	Load(ctx context.Context, at Position, runs []events.Key) (map[uuid.UUID]StoredRun, error)
 	// Commit stores the batch if the stream still stands at prev. One round trip. See the package comment for errors.
 	Commit(ctx context.Context, prev Position, b *Batch) error
 }

@@ -35,7 +35,7 @@ func failed(doing string, err error) error {
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
 		var conflict *sinks.VersionConflict
-		if errors.Is(err, sinks.ErrBlocked) || errors.As(err, &conflict) {
+		if errors.Is(err, sinks.ErrBlocked) || errors.Is(err, sinks.ErrPositionMoved) || errors.As(err, &conflict) {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
 		return fmt.Errorf("%s: %w: %w", doing, sinks.ErrUnavailable, bare(err))

@@ -55,8 +55,10 @@ func parseNanoTime(t pgtype.Text) (time.Time, error) {
 // through the primary keys whatever the planner believes about the tables: it knows nothing right after a backfill, and
 // was seen to read all chunks for the sake of one run.
 const loadEvents = `
-SELECT k.run_key, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events
+SELECT k.run_key, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events,
+	coalesce(p.epoch, 0) = $3::bigint AND coalesce(p.sequence, 0) = $4::bigint
 FROM unnest($1::uuid[]) AS k (run_key)
+LEFT JOIN (SELECT * FROM stream_positions WHERE stream = $2::text ORDER BY epoch DESC LIMIT 1) p ON true
 LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m ON true
 LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c ON true
 WHERE coalesce(m.run_key, c.run_key) IS NOT NULL`
@@ -66,21 +68,24 @@ WHERE coalesce(m.run_key, c.run_key) IS NOT NULL`
 const withoutJIT = "SELECT set_config('jit', 'off', true)"
 
 // Load reads runs back by folding their stored events, row by row. The fold does not ask for their order.
-func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
+func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
 	names := namesOf(runs)
 	loaded := make(map[uuid.UUID]sinks.StoredRun, len(runs))
 	var list []events.Event
-	err := s.eachRow(ctx, loadEvents, idsOf(runs), func(rows pgx.Rows) error {
+	visit := func(rows pgx.Rows) error {
 		var (
-			run          uuid.UUID
-			version, now int64
-			sealed       bool
-			chunk        pgtype.DriverBytes
+			run           uuid.UUID
+			version, now  int64
+			sealed, there bool
+			chunk         pgtype.DriverBytes
 		)
-		if err := rows.Scan(&run, &version, &sealed, &now, &chunk); err != nil {
+		if err := rows.Scan(&run, &version, &sealed, &now, &chunk, &there); err != nil {
 			return err
+		}
+		if !there {
+			return sinks.ErrPositionMoved
 		}
 		stored, seen := loaded[run]
 		if !seen {
@@ -102,8 +107,8 @@ func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sink
 			stored.Run.Apply(&list[i])
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	if err := s.eachRow(ctx, visit, loadEvents, idsOf(runs), at.Stream, at.Epoch, int64(at.Sequence)); err != nil {
 		return nil, failed("load runs", err)
 	}
 	return loaded, nil
@@ -137,7 +142,7 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 	ctx, done := s.alive(ctx)
 	defer done()
 	var list []events.Event
-	err := s.eachRow(ctx, storedEvents, []uuid.UUID{run}, func(rows pgx.Rows) error {
+	err := s.eachRow(ctx, func(rows pgx.Rows) error {
 		var (
 			key   events.Key
 			chunk pgtype.DriverBytes
@@ -150,7 +155,7 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
 		}
 		return nil
-	})
+	}, storedEvents, []uuid.UUID{run})
 	if err != nil {
 		return nil, failed("read events", err)
 	}
@@ -158,10 +163,10 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 }
 
 // eachRow visits the rows of a statement about runs. What a row holds as bytes is valid during the visit only.
-func (s *Store) eachRow(ctx context.Context, statement string, runs []uuid.UUID, visit func(rows pgx.Rows) error) error {
+func (s *Store) eachRow(ctx context.Context, visit func(rows pgx.Rows) error, statement string, runs []uuid.UUID, more ...any) error {
 	pipeline := new(pgx.Batch)
 	pipeline.Queue(withoutJIT)
-	pipeline.Queue(statement, keysOf(runs, func(key *uuid.UUID) uuid.UUID { return *key }))
+	pipeline.Queue(statement, append([]any{keysOf(runs, func(key *uuid.UUID) uuid.UUID { return *key })}, more...)...)
 	results := s.pool.SendBatch(ctx, pipeline)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {

@@ -75,10 +75,11 @@ func readOn(ctx context.Context, w *Writer, all []events.Event, size int) (won i
 			return won, nil
 		}
 		rest = rest[:min(size, len(rest))]
-		if err := w.load(ctx, rest); err != nil {
-			return won, err
+		err := w.load(ctx, rest)
+		if err == nil {
+			err = w.Commit(ctx, w.Fold(rest...))
 		}
-		switch err := w.Commit(ctx, w.Fold(rest...)); {
+		switch {
 		case err == nil:
 			won++
 		case !isConflict(err):

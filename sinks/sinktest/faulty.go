@@ -99,11 +99,11 @@ func (f *Faulty) Position(ctx context.Context, stream string) (sinks.Position, e
 }
 
 // Load calls the store's unless planned otherwise.
-func (f *Faulty) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
+func (f *Faulty) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	if f.decide(ctx, Load) != None {
 		return nil, lost(Load)
 	}
-	return f.Store.Load(ctx, runs)
+	return f.Store.Load(ctx, at, runs)
 }
 
 // Adopt calls the store's, or does to it what is planned.

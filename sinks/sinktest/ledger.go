@@ -255,7 +255,7 @@ func (s suite) closedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, positionErr := store.Position(t.Context(), stream)
-	_, loadErr := store.Load(t.Context(), []events.Key{key("r")})
+	_, loadErr := store.Load(t.Context(), sinks.Position{Stream: stream}, []events.Key{key("r")})
 	_, listErr := store.List(t.Context(), sinks.Filter{}, nil, 1)
 	_, claimErr := store.Claim(t.Context(), sinks.Claim{Now: epoch, Limit: 1})
 	_, settleErr := store.Settle(t.Context(), sinks.Settlement{Now: epoch})

@@ -1,12 +1,15 @@
 package sinktest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
@@ -22,6 +25,45 @@ func (s suite) loadTests() []test {
 		{"RunOf20000EventsFoldsBack", s.longRun},
 		{"AbsentRunsAreNotLoaded", s.absentRuns},
 		{"VersionAndEventsAreOfOneCommit", s.loadDuringCommits},
+		{"RunsAreLoadedAtThePositionOnly", s.loadElsewhere},
+	}
+}
+
+// loadNow reads runs back at the position at which the stream stands by then.
+func loadNow(t testing.TB, store sinks.Store, runs ...events.Key) map[uuid.UUID]sinks.StoredRun {
+	t.Helper()
+	for {
+		stored, err := store.Load(t.Context(), position(t, store, stream), runs)
+		if errors.Is(err, sinks.ErrPositionMoved) {
+			continue // a commit took place between the two looks
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+}
+
+// loadElsewhere asks for runs at other positions than that of the stream.
+func (s suite) loadElsewhere(t *testing.T) {
+	store, _ := s.open(t, Options{})
+	w := NewWriter(t, store, stream)
+	before := w.Position
+	for i := range 3 {
+		if err := w.Write(t.Context(), execution(key("r"), fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead, otherEpoch := w.Position, w.Position
+	ahead.Sequence++
+	otherEpoch.Epoch++
+	for _, at := range []sinks.Position{before, ahead, otherEpoch, {Stream: "other", Epoch: 1, Sequence: 3}} {
+		if _, err := store.Load(t.Context(), at, []events.Key{key("r")}); !errors.Is(err, sinks.ErrPositionMoved) {
+			t.Errorf("at %+v: %v", at, err)
+		}
+		if stored, err := store.Load(t.Context(), at, []events.Key{key("absent")}); len(stored) > 0 || err != nil {
+			t.Errorf("an absent run at %+v: %v, %v", at, stored, err)
+		}
 	}
 }
 
@@ -32,10 +74,7 @@ func foldsBack(t testing.TB, store sinks.Store, applied []events.Event) {
 	m := metricsOf(t, store, run)
 	same(t, "record", []aggregate.Metrics{m}, []aggregate.Metrics{folded(applied, m)})
 
-	stored, err := store.Load(t.Context(), []events.Key{applied[0].Key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	stored := loadNow(t, store, applied[0].Key)
 	loaded, found := stored[run]
 	if !found || len(stored) != 1 {
 		t.Fatalf("loaded %d runs instead of %s", len(stored), run)
@@ -212,10 +251,7 @@ func (s suite) absentRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, runs := range [][]events.Key{nil, {}, {key("absent"), key("r"), {}, key("r")}} {
-		stored, err := store.Load(t.Context(), runs)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stored := loadNow(t, store, runs...)
 		if _, found := stored[key("r").UUID()]; found != (len(runs) > 0) || len(stored) > 1 {
 			t.Errorf("loaded %v of %v", stored, runs)
 		}
@@ -253,11 +289,7 @@ func (s suite) loadDuringCommits(t *testing.T) {
 			running = false
 		default:
 		}
-		stored, err := other.Load(t.Context(), []events.Key{key("r")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, run := range stored {
+		for _, run := range loadNow(t, other, key("r")) {
 			if int64(run.Run.Len()) != run.Version {
 				t.Fatalf("version %d with %d events", run.Version, run.Run.Len())
 			}

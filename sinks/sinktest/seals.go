@@ -49,7 +49,7 @@ func (s suite) seal(t *testing.T) {
 	if held[1].Sealed || held[1].Run.Len() != 5 {
 		t.Errorf("held of another run: %+v", held[1])
 	}
-	loaded, err := store.Load(t.Context(), []events.Key{key("r"), key("other")})
+	loaded, err := store.Load(t.Context(), w.Position, []events.Key{key("r"), key("other")})
 	if err != nil || !loaded[m.RunKey].Sealed || loaded[m.RunKey].Version != m.Version || loaded[other.RunKey].Sealed {
 		t.Errorf("loaded: %+v, %v", loaded, err)
 	}

@@ -132,7 +132,7 @@ func (w *Writer) load(ctx context.Context, list []events.Event) error {
 	for i := range list {
 		keys = append(keys, list[i].Key)
 	}
-	stored, err := w.Store.Load(ctx, keys)
+	stored, err := w.Store.Load(ctx, w.Position, keys)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		loaded, err := s.Load(b.Context(), []events.Key{list[0].Key})
+		loaded, err := s.Load(b.Context(), w.Position, []events.Key{list[0].Key})
 		if err != nil || loaded[list[0].Key.UUID()].Run.Len() != len(list) {
 			b.Fatal(err)
 		}

@@ -58,14 +58,16 @@ FROM stream_positions WHERE stream = ? ORDER BY epoch DESC LIMIT 1`, stream).
 
 // loadRuns reads version and events in one statement, so that both are of the same commit.
 const loadRuns = `
-SELECT k.value, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events
-FROM json_each(?) k
+SELECT k.value, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.version, 0), c.events,
+	coalesce(p.epoch, 0) = ?3 AND coalesce(p.sequence, 0) = ?4
+FROM json_each(?1) k
+LEFT JOIN (SELECT * FROM stream_positions WHERE stream = ?2 ORDER BY epoch DESC LIMIT 1) p ON true
 LEFT JOIN campaign_metrics m ON m.run_key = k.value
 LEFT JOIN event_chunks c ON c.run_key = k.value
 WHERE m.run_key IS NOT NULL OR c.run_key IS NOT NULL`
 
 // Load reads runs back by folding their stored events. The fold does not ask for their order.
-func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
+func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	names := make(map[uuid.UUID]events.Key, len(runs))
 	for _, key := range runs {
 		names[key.UUID()] = key
@@ -74,13 +76,16 @@ func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sink
 	var list []events.Event
 	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
 		var (
-			run          uuid.UUID
-			version, now int64
-			sealed       bool
-			chunk        sql.RawBytes
+			run           uuid.UUID
+			version, now  int64
+			sealed, there bool
+			chunk         sql.RawBytes
 		)
-		if err := rows.Scan(&run, &version, &sealed, &now, &chunk); err != nil {
+		if err := rows.Scan(&run, &version, &sealed, &now, &chunk, &there); err != nil {
 			return err
+		}
+		if !there {
+			return sinks.ErrPositionMoved
 		}
 		stored, seen := loaded[run]
 		if !seen {
@@ -102,7 +107,7 @@ func (s *Store) Load(ctx context.Context, runs []events.Key) (map[uuid.UUID]sink
 			stored.Run.Apply(&list[i])
 		}
 		return nil
-	}, loadRuns, keysJSON(idsOf(runs)))
+	}, loadRuns, keysJSON(idsOf(runs)), at.Stream, at.Epoch, int64(at.Sequence))
 	if err != nil {
 		return nil, fmt.Errorf("load runs: %w", classify(err))
 	}
