@@ -62,6 +62,16 @@ type RunChange struct {
 	// Whole says that the store has all events of the run now: earlier commits whose events are missing count as commits
 	// without events from then on. Of Amend only.
 	Whole bool
+	// Due is when the run's copy is due, where that is not At of the batch. Of Amend only.
+	Due time.Time
+}
+
+// DueAt is when the run's copy is due after a commit at a time.
+func (r *RunChange) DueAt(at time.Time) time.Time {
+	if r.Due.IsZero() {
+		return at
+	}
+	return r.Due
 }
 
 // DeadLetter is a message that became no event. Its position is unique.
@@ -86,8 +96,6 @@ type Batch struct {
 	Runs        []RunChange
 	DeadLetters []DeadLetter
 	At          time.Time // UpdatedAt of the runs
-	// Due is when the copies of its runs are due, where that is not At. Of Amend only.
-	Due time.Time
 }
 
 // Ledger is what the consumer needs of a store.

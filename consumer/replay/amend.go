@@ -115,9 +115,9 @@ func (c *Comparison) amend(ctx context.Context, list []*judgement) error {
 	for i, j := range list {
 		b.Runs[i] = c.change(j)
 		b.Runs[i].Metrics.UpdatedAt = b.At
-	}
-	if c.Due != nil {
-		b.Due = c.Due(len(list))
+		if c.Due != nil {
+			b.Runs[i].Due = c.Due()
+		}
 	}
 	if err := c.Store.Amend(ctx, b); err != nil {
 		return err

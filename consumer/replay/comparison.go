@@ -41,8 +41,8 @@ type Comparison struct {
 	Found func(*Difference)
 	// Committed is told each amendment.
 	Committed func(*sinks.Batch)
-	// Due says when the copies of the next n runs that are amended are due; nil is at once.
-	Due func(n int) time.Time
+	// Due says when the copy of the next run that is amended is due; nil is at once.
+	Due func() time.Time
 	// Settled is told when all runs of a part, or of a page of a rebuild, are settled: Place and Counts are of then.
 	Settled func()
 

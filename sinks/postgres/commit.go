@@ -29,7 +29,10 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 		rows := spareRows.Get().(*runRows)
 		defer spareRows.Put(rows)
 		rows.fill(inOrder(b.Runs))
-		s.queueRuns(pipeline, rows, b.At, b.At)
+		s.queueRuns(pipeline, rows, b.At)
+		if s.marks {
+			pipeline.Queue(writeMarks, rows.keys, rows.versions.String(), rows.closed.String(), b.At)
+		}
 	}
 	var room []reasonRoom
 	if len(b.DeadLetters) > 0 {
@@ -72,9 +75,8 @@ INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $
 ON CONFLICT (run_key, event_id) DO NOTHING`
 )
 
-// queueRuns queues what the batch does to runs, whose copies are due at a time. The rows are in use until the pipeline was
-// sent.
-func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at, due time.Time) {
+// queueRuns queues what the batch does to runs. The rows are in use until the pipeline was sent.
+func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 	args := make([]any, 0, len(columns))
 	args = append(args, rows.keys)
 	for i := range rows.values {
@@ -85,9 +87,6 @@ func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at, due time.Time)
 	pipeline.Queue(writeChunks, rows.keys, versions, rows.begins.String(), rows.lengths.String(), rows.chunks)
 	if len(rows.voided) > 0 {
 		queueVoids(pipeline, rows.voided)
-	}
-	if s.marks {
-		pipeline.Queue(writeMarks, due, rows.keys, versions, rows.closed.String())
 	}
 }
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,18 +15,27 @@ import (
 // Commit, Settle, Adopt, Mark and SetRowIDs lock rows of the outbox sorted by key, so that none waits for another in a
 // circle. Claim waits for nobody: it takes what is not locked.
 
-// writeMarks marks runs that a commit changed. A run that waits keeps its place in the queue. Of a claimed run due_at
-// is of the version that is under way, until a commit puts that of the next in its place. A version that is not newer than
-// what was delivered is of a run that was removed and has come back.
-const writeMarks = `
+// Both mark runs that a commit changed: due all at once, or each at a time of its own. A run that waits keeps its place in the
+// queue. Of a claimed run due_at is of the version that is under way, until a commit puts that of the next in its place. A
+// version that is not newer than what was delivered is of a run that was removed and has come back.
+var (
+	writeMarks = marking("SELECT m.run_key, m.version, m.closed, true, $4::timestamptz " +
+		"FROM unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS m (run_key, version, closed)")
+	writeLaterMarks = marking("SELECT m.run_key, m.version, m.closed, true, " + fmt.Sprintf(fromMicroseconds, "m.due") +
+		" FROM unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::bigint[]) AS m (run_key, version, closed, due)")
+)
+
+// marking is the statement that marks the selected runs.
+func marking(selected string) string {
+	return `
 INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
-SELECT m.run_key, m.version, m.closed, true, $1::timestamptz
-FROM unnest($2::uuid[], $3::bigint[], $4::boolean[]) AS m (run_key, version, closed)
+` + selected + `
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
 	delivered = least(o.delivered, excluded.version - 1), pending = o.claimed_by IS NULL,
 	due_at = least(CASE WHEN o.pending THEN o.due_at END, CASE
-		WHEN excluded.closed AND NOT o.sent_closed THEN $1::timestamptz
-		ELSE greatest($1::timestamptz, o.not_before) END)`
+		WHEN excluded.closed AND NOT o.sent_closed THEN excluded.due_at
+		ELSE greatest(excluded.due_at, o.not_before) END)`
+}
 
 // dueAtOnce makes a run due at $1, or when its claim has ended, without losing its place in the queue.
 const dueAtOnce = `pending = o.claimed_by IS NULL, again = o.claimed_by IS NOT NULL,

@@ -137,15 +137,16 @@ func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 	ctx, done := s.alive(context.WithValue(ctx, committing{}, true))
 	defer done()
 	defer s.notHeldUp(ctx)()
-	due := b.Due
-	if due.IsZero() {
-		due = b.At
-	}
 	pipeline := new(pgx.Batch)
 	rows := spareRows.Get().(*runRows)
 	defer spareRows.Put(rows)
-	rows.fill(inOrder(b.Runs))
-	s.queueRuns(pipeline, rows, b.At, due)
+	runs := inOrder(b.Runs)
+	rows.fill(runs)
+	s.queueRuns(pipeline, rows, b.At)
+	if s.marks {
+		pipeline.Queue(writeLaterMarks, rows.keys, rows.versions.String(), rows.closed.String(),
+			arrayOf(runs, func(a *array, r **sinks.RunChange) { a.time((*r).DueAt(b.At)) }))
+	}
 	pipeline.Queue(mendNames, rows.keys, rows.values[0].String(), rows.values[1].String(), rows.values[2].String())
 	queueWhole(pipeline, b.Runs)
 	queueVoided(pipeline, b.Runs)

@@ -239,7 +239,8 @@ func (s suite) amendDue(t *testing.T) {
 	for i, due := range []time.Time{{}, at(100)} {
 		run.Key = key(fmt.Sprint(i))
 		change := amendment(hold(t, store, run.Key)[0], at(1), run)
-		if err := store.Amend(t.Context(), &sinks.Batch{Runs: []sinks.RunChange{change}, At: at(1), Due: due}); err != nil {
+		change.Due = due
+		if err := store.Amend(t.Context(), &sinks.Batch{Runs: []sinks.RunChange{change}, At: at(1)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -44,8 +44,13 @@ func (s *Store) commitBatch(ctx context.Context, prev sinks.Position, b *sinks.B
 	if err := s.advance(ctx, tx, b); err != nil {
 		return err
 	}
-	if err := s.writeRuns(ctx, tx, runs, b.At, b.At); err != nil {
+	if err := s.writeRuns(ctx, tx, runs, b.At); err != nil {
 		return err
+	}
+	if s.marks && len(runs) > 0 {
+		if err := s.mark(ctx, tx, keysOf(runs), b.At); err != nil {
+			return err
+		}
 	}
 	if err := s.writeDeadLetters(ctx, tx, b); err != nil {
 		return err
@@ -177,8 +182,7 @@ INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) 
 ON CONFLICT (run_key, event_id) DO NOTHING`
 )
 
-// writeRuns writes what changed of runs, whose copies are due at a time.
-func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at, due time.Time) error {
+func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChange, at time.Time) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -202,10 +206,12 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 			return err
 		}
 	}
-	if !s.marks {
-		return nil
-	}
-	_, err := tx.StmtContext(ctx, s.commit.marks).ExecContext(ctx, keysJSON(keysOf(runs)), timestamp(due))
+	return nil
+}
+
+// mark marks runs whose copies are due at a time.
+func (s *Store) mark(ctx context.Context, tx *sql.Tx, runs []uuid.UUID, due time.Time) error {
+	_, err := tx.StmtContext(ctx, s.commit.marks).ExecContext(ctx, keysJSON(runs), timestamp(due))
 	return err
 }
 

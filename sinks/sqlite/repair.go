@@ -99,21 +99,22 @@ ON CONFLICT (run_key, version) DO NOTHING`
 
 // Amend commits changes of runs that come from no stream.
 func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
-	due := b.Due
-	if due.IsZero() {
-		due = b.At
-	}
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		runs := inOrder(b.Runs)
 		if err := s.checkVersions(ctx, tx, runs); err != nil {
 			return err
 		}
-		if err := s.writeRuns(ctx, tx, runs, b.At, due); err != nil {
+		if err := s.writeRuns(ctx, tx, runs, b.At); err != nil {
 			return err
 		}
 		for _, run := range runs {
 			if err := s.mend(ctx, tx, run); err != nil {
 				return err
+			}
+			if s.marks {
+				if err := s.mark(ctx, tx, []uuid.UUID{run.Metrics.RunKey}, run.DueAt(b.At)); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
