@@ -51,9 +51,12 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func exampleCalls(text string) [][]string {
 	var calls [][]string
 	for line := range strings.SplitSeq(text, "\n") {
-		words := strings.Fields(line)
-		for i, word := range words {
-			if word != "runmetrics" {
+		words := word.FindAllString(line, -1)
+		for i := range words {
+			words[i] = strings.Trim(words[i], `'"`)
+		}
+		for i, name := range words {
+			if name != "runmetrics" {
 				continue
 			}
 			args := words[i+1:]

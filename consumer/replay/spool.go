@@ -39,7 +39,7 @@ const (
 	// blockBytes is how much of a part is written at a time.
 	blockBytes = 32 << 10
 	// partBytes is how big a part should become.
-	partBytes = 8 << 20
+	partBytes = 4 << 20
 	// maxParts bounds the memory of open blocks to 32 MiB.
 	maxParts = 1024
 )

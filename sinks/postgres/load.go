@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -67,59 +66,26 @@ WHERE coalesce(m.run_key, c.run_key) IS NOT NULL`
 // compiles the statement for them: 2.4 s of work for a load of 50 ms.
 const withoutJIT = "SELECT set_config('jit', 'off', true)"
 
-// Load reads runs back by folding their stored events, row by row. The fold does not ask for their order.
+// Load reads runs back by folding their stored events, row by row.
 func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
 	ctx, done := s.alive(ctx)
 	defer done()
-	names := namesOf(runs)
-	loaded := make(map[uuid.UUID]sinks.StoredRun, len(runs))
-	var list []events.Event
+	loader := sinks.NewLoader(runs)
 	visit := func(rows pgx.Rows) error {
 		var (
-			run           uuid.UUID
-			version, now  int64
-			sealed, there bool
-			chunk         pgtype.DriverBytes
+			row   sinks.StoredRow
+			chunk pgtype.DriverBytes
 		)
-		if err := rows.Scan(&run, &version, &sealed, &now, &chunk, &there); err != nil {
+		if err := rows.Scan(&row.Run, &row.Recorded, &row.Sealed, &row.Version, &chunk, &row.There); err != nil {
 			return err
 		}
-		if !there {
-			return sinks.ErrPositionMoved
-		}
-		stored, seen := loaded[run]
-		if !seen {
-			stored = sinks.StoredRun{Run: aggregate.NewRun(names[run]), Sealed: sealed}
-		}
-		stored.Version = max(stored.Version, version)
-		if version == 0 {
-			stored.Version = max(stored.Version, now)
-		}
-		loaded[run] = stored
-		if chunk == nil {
-			return nil
-		}
-		var err error
-		if list, err = sinks.DecodeChunk(list[:0], names[run], chunk); err != nil {
-			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
-		}
-		for i := range list {
-			stored.Run.Apply(&list[i])
-		}
-		return nil
+		row.Chunk = chunk
+		return loader.Add(&row)
 	}
 	if err := s.eachRow(ctx, visit, loadEvents, idsOf(runs), at.Stream, at.Epoch, int64(at.Sequence)); err != nil {
 		return nil, failed("load runs", err)
 	}
-	return loaded, nil
-}
-
-func namesOf(runs []events.Key) map[uuid.UUID]events.Key {
-	names := make(map[uuid.UUID]events.Key, len(runs))
-	for _, key := range runs {
-		names[key.UUID()] = key
-	}
-	return names
+	return loader.Runs(), nil
 }
 
 func idsOf(runs []events.Key) []uuid.UUID {

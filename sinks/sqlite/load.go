@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -66,52 +65,24 @@ LEFT JOIN campaign_metrics m ON m.run_key = k.value
 LEFT JOIN event_chunks c ON c.run_key = k.value
 WHERE m.run_key IS NOT NULL OR c.run_key IS NOT NULL`
 
-// Load reads runs back by folding their stored events. The fold does not ask for their order.
+// Load reads runs back by folding their stored events, row by row.
 func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
-	names := make(map[uuid.UUID]events.Key, len(runs))
-	for _, key := range runs {
-		names[key.UUID()] = key
-	}
-	loaded := make(map[uuid.UUID]sinks.StoredRun, len(runs))
-	var list []events.Event
+	loader := sinks.NewLoader(runs)
 	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
 		var (
-			run           uuid.UUID
-			version, now  int64
-			sealed, there bool
-			chunk         sql.RawBytes
+			row   sinks.StoredRow
+			chunk sql.RawBytes
 		)
-		if err := rows.Scan(&run, &version, &sealed, &now, &chunk, &there); err != nil {
+		if err := rows.Scan(&row.Run, &row.Recorded, &row.Sealed, &row.Version, &chunk, &row.There); err != nil {
 			return err
 		}
-		if !there {
-			return sinks.ErrPositionMoved
-		}
-		stored, seen := loaded[run]
-		if !seen {
-			stored = sinks.StoredRun{Run: aggregate.NewRun(names[run]), Sealed: sealed}
-		}
-		stored.Version = max(stored.Version, version)
-		if version == 0 {
-			stored.Version = max(stored.Version, now)
-		}
-		loaded[run] = stored
-		if chunk == nil {
-			return nil
-		}
-		var err error
-		if list, err = sinks.DecodeChunk(list[:0], names[run], chunk); err != nil {
-			return damaged("chunk", err)
-		}
-		for i := range list {
-			stored.Run.Apply(&list[i])
-		}
-		return nil
+		row.Chunk = chunk
+		return loader.Add(&row)
 	}, loadRuns, keysJSON(idsOf(runs)), at.Stream, at.Epoch, int64(at.Sequence))
 	if err != nil {
 		return nil, fmt.Errorf("load runs: %w", classify(err))
 	}
-	return loaded, nil
+	return loader.Runs(), nil
 }
 
 func idsOf(runs []events.Key) []uuid.UUID {
