@@ -83,6 +83,8 @@ func (r *comparing) finish(ctx context.Context, err error) error {
 	case err != nil:
 		if report.Resume != "" {
 			fmt.Fprintln(r.app.stderr, "resume with:", r.again("--resume "+report.Resume))
+		} else {
+			fmt.Fprintln(r.app.stderr, "runmetrics: nothing is settled yet; run it again")
 		}
 		if ctx.Err() == nil {
 			return err
