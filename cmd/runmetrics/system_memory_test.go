@@ -124,8 +124,8 @@ func (w *world) wantSums(t *testing.T, d day) {
 // giantMemory is what the README promises that the service needs at most, in bytes, for one run of so many executions.
 func giantMemory(executions int) int64 { return 300<<20 + 900*int64(executions) }
 
-// testGiantRun follows one run of very many executions: while they come, over a kill in the middle of them, and when one
-// more comes after a restart, for which all the others are read back. A million of them takes
+// testGiantRun follows one run of very many executions: while they come, over a kill in the middle of them, when one more
+// comes after a restart, for which all the others are read back, and when it is replayed. A million of them takes
 // RUNMETRICS_TEST_EXECUTIONS=1000000.
 func testGiantRun(t *testing.T, s *system) {
 	executions := sizeOf(t, "RUNMETRICS_TEST_EXECUTIONS", 50_000)
@@ -168,6 +168,11 @@ func testGiantRun(t *testing.T, s *system) {
 		check(p, "asked for")
 		p.terminate(t)
 		w.wantStanding(t, standingOf(l, n))
+
+		w.measured(t, exitOK, n, giantMemory(executions), "replay")
+		w.emptyRuns(t)
+		w.measured(t, exitOK, n, giantMemory(executions), "replay", "--apply")
+		w.measured(t, exitOK, n, giantMemory(executions), "rebuild")
 	})
 }
 
