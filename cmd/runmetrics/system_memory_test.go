@@ -213,7 +213,8 @@ func publishEach(t *testing.T, js jetstream.JetStream, messages iter.Seq[*nats.M
 	return n
 }
 
-// peakMemory is the most memory that the process has needed so far, in bytes; 0 where the system does not tell.
+// peakMemory is the most memory that the process has needed so far, in bytes; 0 where the system does not tell, and of one that
+// is ending.
 func (p *program) peakMemory(t *testing.T) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
@@ -231,9 +232,6 @@ func (p *program) peakMemory(t *testing.T) int64 {
 			}
 			return kilobytes << 10
 		}
-	}
-	if !strings.Contains(string(status), "zombie") { // likewise
-		t.Fatalf("no peak in %s", status)
 	}
 	return 0
 }
