@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"net/http"
 	"testing"
 	"time"
@@ -68,13 +69,17 @@ func (w *world) waitsForLock(t *testing.T, beginning string) {
 	t.Helper()
 	db := openDatabase(t, w.environ)
 	defer db.Close()
-	until(t, patience, beginning+" waits", func() bool {
-		var n int
-		err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE wait_event_type = 'Lock' AND query LIKE '%'||$1||'%campaign_metrics%'`, beginning).Scan(&n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n > 0
-	})
+	until(t, patience, beginning+" waits", func() bool { return waits(t, db, beginning) })
+}
+
+// waits tells whether a statement that begins so waits for a lock.
+func waits(t *testing.T, db *sql.DB, beginning string) bool {
+	t.Helper()
+	var n int
+	err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE wait_event_type = 'Lock' AND query LIKE '%'||$1||'%campaign_metrics%'`, beginning).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n > 0
 }
