@@ -12,6 +12,7 @@ import (
 
 // Holder makes Holdings of what a store reads, row by row and in any order of runs. It is for one goroutine.
 type Holder struct {
+	ids    []uuid.UUID
 	list   []Holding
 	places map[uuid.UUID]int // of a run in list
 	chunks []int64           // how many each run has
@@ -21,14 +22,18 @@ type Holder struct {
 
 // NewHolder begins with nothing held of the runs.
 func NewHolder(runs []events.Key) *Holder {
-	h := &Holder{list: make([]Holding, len(runs)), places: make(map[uuid.UUID]int, len(runs)),
+	h := &Holder{ids: make([]uuid.UUID, len(runs)), list: make([]Holding, len(runs)), places: make(map[uuid.UUID]int, len(runs)),
 		chunks: make([]int64, len(runs)), newest: make([]int64, len(runs))}
 	for i, key := range runs {
 		h.list[i].Run = aggregate.NewRun(key)
-		h.places[h.list[i].Run.UUID()] = i
+		h.ids[i] = h.list[i].Run.UUID()
+		h.places[h.ids[i]] = i
 	}
 	return h
 }
+
+// IDs are the keys of the runs, in their order.
+func (h *Holder) IDs() []uuid.UUID { return h.ids }
 
 // Record adds the row of a run.
 func (h *Holder) Record(m *aggregate.Metrics, sealed bool) {

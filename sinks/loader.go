@@ -11,6 +11,7 @@ import (
 
 // Loader folds what a store reads for Load, row by row and in any order. It is for one goroutine.
 type Loader struct {
+	ids   []uuid.UUID
 	names map[uuid.UUID]events.Key
 	runs  map[uuid.UUID]StoredRun
 	spare []events.Event
@@ -20,10 +21,14 @@ type Loader struct {
 func NewLoader(runs []events.Key) *Loader {
 	l := &Loader{names: make(map[uuid.UUID]events.Key, len(runs)), runs: make(map[uuid.UUID]StoredRun, len(runs))}
 	for _, key := range runs {
-		l.names[key.UUID()] = key
+		id := key.UUID()
+		l.ids, l.names[id] = append(l.ids, id), key
 	}
 	return l
 }
+
+// IDs are the keys of the runs, in their order.
+func (l *Loader) IDs() []uuid.UUID { return l.ids }
 
 // StoredRow is what Load reads of a run: its row, joined with the events of one commit.
 type StoredRow struct {

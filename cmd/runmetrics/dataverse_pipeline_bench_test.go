@@ -23,22 +23,7 @@ import (
 // the work of sending is part of what it costs. Run it by `make bench`.
 func BenchmarkDataversePipeline(b *testing.B) {
 	const total, rounds = 400_000, 3
-	cfg := &Config{DataDir: b.TempDir(), NATSListen: "127.0.0.1:0", Deployment: "bench"}
-	broker, err := startBroker(cfg, devSync, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer broker.Stop()
-	conn, err := connectNATS(cfg, connection{Embedded: broker, Role: "bench"}, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		b.Fatal(err)
-	}
-	fillStream(b, js, load{Seed: 1, Runs: 40, Agents: 10}, total)
+	broker := filledBroker(b, total)
 	server := sinktest.StartPostgres(b)
 	variants := []string{"without a copy", "with a copy", "with Dataverse away"}
 	rates := make(map[string][]float64)
@@ -58,6 +43,28 @@ func BenchmarkDataversePipeline(b *testing.B) {
 		fmt.Printf("%-20s %9.0f events/s, ratio %.2f\n", variant, rate, rate/rates[variants[0]][len(rates[variants[0]])/2])
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// filledBroker runs a NATS server whose stream holds so many events of runs of ten agents.
+func filledBroker(b *testing.B, total int) *broker {
+	b.Helper()
+	cfg := &Config{DataDir: b.TempDir(), NATSListen: "127.0.0.1:0", Deployment: "bench"}
+	broker, err := startBroker(cfg, devSync, quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(broker.Stop)
+	conn, err := connectNATS(cfg, connection{Embedded: broker, Role: "bench"}, quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	fillStream(b, js, load{Seed: 1, Runs: 40, Agents: 10}, total)
+	return broker
 }
 
 func fillStream(b *testing.B, js jetstream.JetStream, l load, total int) {

@@ -127,6 +127,45 @@ func auditRecords(t *testing.T, environ map[string]string) (got string) {
 	return got
 }
 
+// requeueAndCrash publishes letters again and dies before the store knows.
+func requeueAndCrash(t *testing.T, environ map[string]string) {
+	t.Helper()
+	crashed := &requeueing{letters: letters{app: &app{environ: environ, stdout: io.Discard, stderr: io.Discard}}, apply: true}
+	if err := crashed.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer crashed.store.Close()
+	crashed.store = crashing{crashed.store}
+	conn, err := crashed.connect("deadletters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := crashed.requeue(t.Context(), conn); !errors.Is(err, sinks.ErrBlocked) || !strings.Contains(err.Error(), "run the same command again") {
+		t.Fatalf("the crash is not told: %v", err)
+	}
+}
+
+// mendAndDrop edits the letter at sequence 4, first not well enough, and gives up what is open then.
+func mendAndDrop(t *testing.T, environ map[string]string, bad string) {
+	t.Helper()
+	mended := strings.Replace(bad, `"latencyMs":-5,"attempt":"x"`, `"latencyMs":5,"attempt":"y"`, 1)
+	refused := call(t, environ, mended, "deadletters", "requeue", "--sequence", "4", "--payload", "-", "--apply")
+	refused.want(t, exitLeftovers)
+	wantParts(t, refused.stdout, "1/4 invalid: left: invalid: attempt must be an integer")
+	mended = strings.Replace(mended, `"y"`, "2", 1)
+	call(t, environ, mended, "deadletters", "requeue", "--sequence", "4", "--payload", "-", "--apply").want(t, exitOK)
+	call(t, environ, "", "deadletters", "drop", "--because", "a scanner").want(t, exitOK)
+	if n := len(listedLetters(t, environ).Letters); n != 2 {
+		t.Errorf("%d letters are open after a dry run, want 2", n)
+	}
+	call(t, environ, "", "deadletters", "drop", "--because", "a scanner", "--apply").want(t, exitOK)
+	empty := call(t, environ, "", "deadletters", "requeue", "--apply")
+	if empty.want(t, exitOK); empty.stdout != "no dead letters\n" {
+		t.Errorf("says %s", empty.stdout)
+	}
+}
+
 func TestWhatABadDeployLeftIsPublishedAgainAndAppliedOnce(t *testing.T) {
 	t.Parallel()
 	b, environ := testBroker(t)
@@ -158,20 +197,7 @@ func TestWhatABadDeployLeftIsPublishedAgainAndAppliedOnce(t *testing.T) {
 	}
 
 	// A crash between the two: the stream has the events, and the letters are open.
-	crashed := &requeueing{letters: letters{app: &app{environ: environ, stdout: io.Discard, stderr: io.Discard}}, apply: true}
-	if err := crashed.open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer crashed.store.Close()
-	crashed.store = crashing{crashed.store}
-	conn, err := crashed.connect("deadletters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := crashed.requeue(t.Context(), conn); !errors.Is(err, sinks.ErrBlocked) || !strings.Contains(err.Error(), "run the same command again") {
-		t.Fatalf("the crash is not told: %v", err)
-	}
+	requeueAndCrash(t, environ)
 	if n := messages(t, stream); n != 9 {
 		t.Fatalf("%d messages, want 9", n)
 	}
@@ -189,21 +215,7 @@ func TestWhatABadDeployLeftIsPublishedAgainAndAppliedOnce(t *testing.T) {
 		t.Errorf("published again as %+v", again)
 	}
 
-	mended := strings.Replace(bad, `"latencyMs":-5,"attempt":"x"`, `"latencyMs":5,"attempt":"y"`, 1)
-	refused := call(t, environ, mended, "deadletters", "requeue", "--sequence", "4", "--payload", "-", "--apply")
-	refused.want(t, exitLeftovers)
-	wantParts(t, refused.stdout, "1/4 invalid: left: invalid: attempt must be an integer")
-	mended = strings.Replace(mended, `"y"`, "2", 1)
-	call(t, environ, mended, "deadletters", "requeue", "--sequence", "4", "--payload", "-", "--apply").want(t, exitOK)
-	call(t, environ, "", "deadletters", "drop", "--because", "a scanner").want(t, exitOK)
-	if n := len(listedLetters(t, environ).Letters); n != 2 {
-		t.Errorf("%d letters are open after a dry run, want 2", n)
-	}
-	call(t, environ, "", "deadletters", "drop", "--because", "a scanner", "--apply").want(t, exitOK)
-	empty := call(t, environ, "", "deadletters", "requeue", "--apply")
-	if empty.want(t, exitOK); empty.stdout != "no dead letters\n" {
-		t.Errorf("says %s", empty.stdout)
-	}
+	mendAndDrop(t, environ, bad)
 	const want = "1 requeued as sequence 7 of RUN_EVENTS; 2 requeued as sequence 8 of RUN_EVENTS; " +
 		"3 requeued as sequence 9 of RUN_EVENTS; 4 requeued as sequence 10 of RUN_EVENTS; 5 dropped: a scanner; 6 dropped: a scanner"
 	if got := resolutionsOf(listedLetters(t, environ, "--all")); got != want {

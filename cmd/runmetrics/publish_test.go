@@ -168,7 +168,7 @@ func TestPublishSurvivesARestartOfTheBroker(t *testing.T) {
 	}
 }
 
-func TestPublishSaysWhatToDoWithoutAStream(t *testing.T) {
+func TestPublishWithoutAStreamSaysHowOneIsMade(t *testing.T) {
 	t.Parallel()
 	_, environ := testBroker(t)
 	r := call(t, environ, eventLine("one"), "publish", "-")

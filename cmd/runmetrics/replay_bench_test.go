@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -27,22 +25,7 @@ func BenchmarkReplay(b *testing.B) {
 			b.Fatalf("RUNMETRICS_BENCH_EVENTS: %v", err)
 		}
 	}
-	cfg := &Config{DataDir: b.TempDir(), NATSListen: "127.0.0.1:0", Deployment: "bench"}
-	broker, err := startBroker(cfg, devSync, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer broker.Stop()
-	conn, err := connectNATS(cfg, connection{Embedded: broker, Role: "bench"}, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		b.Fatal(err)
-	}
-	fillStream(b, js, load{Seed: 1, Runs: 40, Agents: 10}, total)
+	broker := filledBroker(b, total)
 	server := sinktest.StartPostgres(b)
 	var live, dry []float64
 	for b.Loop() {

@@ -89,12 +89,12 @@ func (r *comparing) openStream(ctx context.Context, js jetstream.JetStream, name
 		config.ToSequence = position.Sequence
 	}
 	if chosen != nil {
-		select1 := config
-		select1.Range = r.messages()
-		if ofTimeline && (select1.ToSequence == 0 || select1.ToSequence > position.Sequence) {
-			select1.ToSequence = position.Sequence
+		choosing := config
+		choosing.Range = r.messages()
+		if ofTimeline && (choosing.ToSequence == 0 || choosing.ToSequence > position.Sequence) {
+			choosing.ToSequence = position.Sequence
 		}
-		source, err := replay.OpenStream(ctx, js, select1)
+		source, err := replay.OpenStream(ctx, js, choosing)
 		if err != nil {
 			return 0, err
 		}

@@ -82,18 +82,10 @@ func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) 
 		row.Chunk = chunk
 		return loader.Add(&row)
 	}
-	if err := s.eachRow(ctx, visit, loadEvents, idsOf(runs), at.Stream, at.Epoch, int64(at.Sequence)); err != nil {
+	if err := s.eachRow(ctx, visit, loadEvents, loader.IDs(), at.Stream, at.Epoch, int64(at.Sequence)); err != nil {
 		return nil, failed("load runs", err)
 	}
 	return loader.Runs(), nil
-}
-
-func idsOf(runs []events.Key) []uuid.UUID {
-	ids := make([]uuid.UUID, len(runs))
-	for i, key := range runs {
-		ids[i] = key.UUID()
-	}
-	return ids
 }
 
 const storedEvents = `

@@ -44,7 +44,7 @@ func (s *Store) Holdings(ctx context.Context, runs []events.Key) ([]sinks.Holdin
 	var held *sinks.Holder
 	err := pgx.BeginTxFunc(ctx, s.pool, oneSnapshot, func(tx pgx.Tx) error {
 		held = sinks.NewHolder(runs)
-		keys := keysOf(idsOf(runs), func(key *uuid.UUID) uuid.UUID { return *key })
+		keys := keysOf(held.IDs(), func(key *uuid.UUID) uuid.UUID { return *key })
 		pipeline := new(pgx.Batch)
 		pipeline.Queue(withoutJIT)
 		pipeline.Queue(heldRecords, keys).Query(func(rows pgx.Rows) error {

@@ -272,27 +272,11 @@ func (s suite) absentRuns(t *testing.T) {
 func (s suite) loadDuringCommits(t *testing.T) {
 	store, db := s.open(t, Options{})
 	w, other := NewWriter(t, store, stream), db.open(t, Options{})
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < 150 && err == nil; i++ {
-			err = w.Write(t.Context(), execution(key("r"), fmt.Sprint(i)))
-		}
-		done <- err
-	}()
-	for running := true; running; {
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
-			running = false
-		default:
-		}
+	w.grow(t, 150, func() {
 		for _, run := range loadNow(t, other, key("r")) {
 			if int64(run.Run.Len()) != run.Version {
 				t.Fatalf("version %d with %d events", run.Version, run.Run.Len())
 			}
 		}
-	}
+	})
 }

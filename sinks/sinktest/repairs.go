@@ -135,28 +135,12 @@ func (s suite) damagedHoldings(t *testing.T) {
 func (s suite) holdingsDuringCommits(t *testing.T) {
 	store, db := s.open(t, Options{})
 	w, other := NewWriter(t, store, stream), db.open(t, Options{})
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < 100 && err == nil; i++ {
-			err = w.Write(t.Context(), execution(key("r"), fmt.Sprint(i)))
-		}
-		done <- err
-	}()
-	for running := true; running; {
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
-			running = false
-		default:
-		}
+	w.grow(t, 100, func() {
 		held := hold(t, other, key("r"))[0]
 		if held.Record != nil && (int64(held.Run.Len()) != held.Version || *held.Record.Executions != held.Version) {
 			t.Fatalf("version %d with %d events and %d executions", held.Version, held.Run.Len(), *held.Record.Executions)
 		}
-	}
+	})
 }
 
 // amendment adds events to what is held, as replay does.

@@ -127,6 +127,30 @@ func (w *Writer) Write(ctx context.Context, list ...events.Event) error {
 	}
 }
 
+// grow commits n executions of the run r one by one, and looks at the store all the while and once more.
+func (w *Writer) grow(t testing.TB, n int, look func()) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < n && err == nil; i++ {
+			err = w.Write(t.Context(), execution(key("r"), fmt.Sprint(i)))
+		}
+		done <- err
+	}()
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		default:
+		}
+		look()
+	}
+}
+
 func (w *Writer) load(ctx context.Context, list []events.Event) error {
 	var keys []events.Key
 	for i := range list {

@@ -78,19 +78,11 @@ func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) 
 		}
 		row.Chunk = chunk
 		return loader.Add(&row)
-	}, loadRuns, keysJSON(idsOf(runs)), at.Stream, at.Epoch, int64(at.Sequence))
+	}, loadRuns, keysJSON(loader.IDs()), at.Stream, at.Epoch, int64(at.Sequence))
 	if err != nil {
 		return nil, fmt.Errorf("load runs: %w", classify(err))
 	}
 	return loader.Runs(), nil
-}
-
-func idsOf(runs []events.Key) []uuid.UUID {
-	ids := make([]uuid.UUID, len(runs))
-	for i, key := range runs {
-		ids[i] = key.UUID()
-	}
-	return ids
 }
 
 const storedEvents = `

@@ -27,7 +27,7 @@ WHERE run_key IN (SELECT value FROM json_each(?))`
 // Holdings returns all that the store has of the runs.
 func (s *Store) Holdings(ctx context.Context, runs []events.Key) ([]sinks.Holding, error) {
 	held := sinks.NewHolder(runs)
-	if err := s.hold(ctx, held, keysJSON(idsOf(runs))); err != nil {
+	if err := s.hold(ctx, held, keysJSON(held.IDs())); err != nil {
 		return nil, fmt.Errorf("read what is held of runs: %w", classify(err))
 	}
 	return held.Holdings(), nil
