@@ -57,8 +57,8 @@ func TestOpenWindowRefusesOtherOrigins(t *testing.T) {
 	}
 }
 
-// withKeys makes a window with one key of each kind.
-func withKeys(t *testing.T) (w *world, read, write string) {
+// withKeys makes a window with one key of each kind; changes see the configuration before it is used.
+func withKeys(t *testing.T, changes ...func(*query.Config)) (w *world, read, write string) {
 	t.Helper()
 	var file strings.Builder
 	token := func(id string, scopes ...string) string {
@@ -74,7 +74,13 @@ func withKeys(t *testing.T) (w *world, read, write string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWorld(t, func(c *query.Config) { c.Keys, c.Loopback = keys, false }), read, write
+	w = newWorld(t, func(c *query.Config) {
+		c.Keys, c.Loopback = keys, false
+		for _, change := range changes {
+			change(c)
+		}
+	})
+	return w, read, write
 }
 
 func TestKeysOpenWhatTheirScopeAllows(t *testing.T) {
