@@ -16,14 +16,16 @@ type Receipt struct {
 	Stream    string
 	Sequence  uint64
 	Duplicate bool // the stream had the event before, at this sequence
+	// Err is why the stream did not confirm the event: it is away or full. Whether it was stored is then open.
+	Err error
 }
 
 // Config wires the window. Reader, Publish, Committed and State are required.
 type Config struct {
 	Reader sinks.Reader
-	// Publish returns once the stream has stored the event. An error means that JetStream is away; whether the event
-	// was stored is then open.
-	Publish func(ctx context.Context, e *events.Event) (Receipt, error)
+	// Publish sends the events in their order and returns once the streams have stored them, or the context has ended.
+	// There is a receipt for each.
+	Publish func(ctx context.Context, list []*events.Event) []Receipt
 	// Committed returns nil once the store has dealt with everything of the stream up to the receipt's sequence, or the
 	// error of the context.
 	Committed func(ctx context.Context, r Receipt) error

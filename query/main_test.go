@@ -19,7 +19,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	for _, missing := range []string{"Reader", "Publish", "Committed", "State"} {
 		c := query.Config{
 			Reader:    (*sqlite.Store)(nil),
-			Publish:   func(context.Context, *events.Event) (query.Receipt, error) { return query.Receipt{}, nil },
+			Publish:   func(context.Context, []*events.Event) []query.Receipt { return nil },
 			Committed: func(context.Context, query.Receipt) error { return nil },
 			State:     func() query.State { return query.State{} },
 		}

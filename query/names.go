@@ -8,10 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Greatest lengths of the names of a run, in UTF-16 code units.
+// Greatest lengths of the names of a run and of an event in it, in UTF-16 code units.
 const (
 	maxID    = 64
 	maxPhase = 16
+
+	maxEventID = 128
 )
 
 // nameProblem says why no run can have the name, empty where one can. It keeps from the store what its text columns

@@ -58,7 +58,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *hum
 	case err == nil:
 		return body, nil
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, tooLarge()
+		return nil, tooLarge(limit)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return nil, problem(http.StatusRequestTimeout, "the body did not arrive in time")
 	}
@@ -111,9 +111,10 @@ func (s *server) report(ctx context.Context, in *reportInput) (*reportOutput, er
 	}
 	wait, cancel := context.WithTimeout(ctx, commitWait)
 	defer cancel()
-	receipt, err := s.Publish(wait, &e)
-	if err != nil {
-		return nil, s.publishFailed(ctx, err)
+	receipt := s.Publish(wait, []*events.Event{&e})[0]
+	if receipt.Err != nil {
+		s.publishFailed(ctx, "report-metrics", receipt.Err)
+		return nil, unavailable("the event stream does not answer; try again with the same " + idempotencyKey)
 	}
 	out := &reportOutput{
 		Status:   http.StatusAccepted,
@@ -142,13 +143,12 @@ func (s *server) stored(ctx context.Context, run uuid.UUID) (aggregate.Metrics, 
 	return records[0], true
 }
 
-// publishFailed does not claim that nothing was stored: the acknowledgement may have been what was lost.
-func (s *server) publishFailed(request context.Context, err error) error {
+// publishFailed logs why a stream did not confirm what it was sent, unless the client left.
+func (s *server) publishFailed(request context.Context, operation string, err error) {
 	if request.Err() == nil {
-		s.Log.WarnContext(request, "request failed", "operation", "report-metrics", "status", http.StatusServiceUnavailable,
+		s.Log.WarnContext(request, "request failed", "operation", operation, "status", http.StatusServiceUnavailable,
 			"error", err)
 	}
-	return unavailable("the event stream does not answer; try again with the same " + idempotencyKey)
 }
 
 // runPath is where the run of a key is shown.

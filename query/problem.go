@@ -39,7 +39,12 @@ func invalid(fields []*huma.ErrorDetail) error {
 
 // unavailable is the 503 for something that is away and will come back by itself or by an operator's hand.
 func unavailable(detail string) error {
-	return huma.ErrorWithHeaders(problem(http.StatusServiceUnavailable, detail), http.Header{"Retry-After": {retryAfter}})
+	return retryLater(problem(http.StatusServiceUnavailable, detail))
+}
+
+// retryLater adds when to try again.
+func retryLater(p error) error {
+	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
 }
 
 // writeProblem answers where no huma operation does: at the door, without a route, after a panic.

@@ -100,7 +100,7 @@ func reportedEvent(body []byte, id string, now time.Time) (events.Event, error) 
 // refusedReport says to a client in its own terms what the contract refuses.
 func refusedReport(r *events.Rejection) error {
 	if r.Reason == events.TooLarge {
-		return tooLarge()
+		return tooLarge(maxReport)
 	}
 	if len(r.Fields) == 0 {
 		return problem(http.StatusBadRequest, "the body must not repeat names")
@@ -119,8 +119,8 @@ func refusedReport(r *events.Rejection) error {
 	return invalid(fields)
 }
 
-func tooLarge() *huma.ErrorModel {
-	return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is over %d bytes", maxReport))
+func tooLarge(limit int64) *huma.ErrorModel {
+	return problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is over %d bytes", limit))
 }
 
 func appendProperties(b []byte, properties map[string]json.RawMessage, names ...string) []byte {

@@ -241,10 +241,10 @@ func TestServeLetsRequestsFinishAndThenEnds(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	w := newWorld(t, func(c *query.Config) {
 		publish := c.Publish
-		c.Publish = func(ctx context.Context, e *events.Event) (query.Receipt, error) {
+		c.Publish = func(ctx context.Context, list []*events.Event) []query.Receipt {
 			close(begun)
 			<-release
-			return publish(ctx, e)
+			return publish(ctx, list)
 		}
 	})
 	url, stop := serve(t, w.handler)

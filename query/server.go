@@ -14,6 +14,8 @@ type server struct {
 	mux       *http.ServeMux
 	crossSite *http.CrossOriginProtection
 	spec      []byte // /openapi.json
+
+	eventRequests chan struct{} // one for each request with events under way
 }
 
 // New makes the handler of all routes. An error names what is missing in the configuration.
@@ -21,9 +23,11 @@ func New(c Config) (http.Handler, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection()}
+	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection(),
+		eventRequests: make(chan struct{}, maxEventRequests)}
 	api := humago.New(s.mux, s.describe())
 	s.routeReport(api)
+	s.routeEvents(api)
 	s.routeList(api)
 	s.routeRun(api)
 	s.routeHealth(api)

@@ -36,8 +36,10 @@ type world struct {
 	mu       sync.Mutex
 	now      time.Time
 	position sinks.Position
-	away     error // what publishing answers, nil if it works
-	lagging  bool  // commits are never seen
+	away     error             // what publishing answers where there is no room, nil if it works
+	room     uint64            // how many messages the stream takes before that
+	seen     map[string]uint64 // sequences of messages by their ids
+	lagging  bool              // commits are never seen
 	state    query.State
 }
 
@@ -50,7 +52,7 @@ func newWorld(t *testing.T, change func(*query.Config)) *world {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	w := &world{t: t, store: store, now: start, position: sinks.Position{Stream: stream, Created: start},
-		state: query.State{State: query.StateActive}}
+		seen: map[string]uint64{}, state: query.State{State: query.StateActive}}
 	c := query.Config{
 		Reader: store, Publish: w.publish, Committed: w.committed,
 		State: func() query.State { w.mu.Lock(); defer w.mu.Unlock(); return w.state },
@@ -75,19 +77,32 @@ func (w *world) clock() time.Time {
 	return w.now
 }
 
-func (w *world) publish(ctx context.Context, e *events.Event) (query.Receipt, error) {
+func (w *world) publish(ctx context.Context, list []*events.Event) []query.Receipt {
+	receipts := make([]query.Receipt, len(list))
+	for i, e := range list {
+		receipts[i] = w.publishOne(ctx, e)
+	}
+	return receipts
+}
+
+func (w *world) publishOne(ctx context.Context, e *events.Event) query.Receipt {
 	if _, limited := ctx.Deadline(); !limited {
-		return query.Receipt{}, errors.New("published without a deadline")
+		return query.Receipt{Err: errors.New("published without a deadline")}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.away != nil {
-		return query.Receipt{}, w.away
+	if w.away != nil && w.position.Sequence >= w.room {
+		return query.Receipt{Err: w.away}
+	}
+	id := events.MessageID(e)
+	if at, had := w.seen[id]; had {
+		return query.Receipt{Stream: stream, Sequence: at, Duplicate: true}
 	}
 	if err := w.commit(ctx, *e); err != nil {
-		return query.Receipt{}, err
+		return query.Receipt{Err: err}
 	}
-	return query.Receipt{Stream: stream, Sequence: w.position.Sequence}, nil
+	w.seen[id] = w.position.Sequence
+	return query.Receipt{Stream: stream, Sequence: w.position.Sequence}
 }
 
 func (w *world) committed(ctx context.Context, r query.Receipt) error {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
@@ -85,12 +87,38 @@ func (s *service) metrics() (http.Handler, error) {
 	return newMetrics(streams, s.copier.dispatcher.Status)
 }
 
-func (s *service) publish(ctx context.Context, e *events.Event) (query.Receipt, error) {
-	ack, err := s.js.PublishMsg(ctx, eventMessage(e, events.Encode(e), events.MessageID(e)))
-	if err != nil {
-		return query.Receipt{}, fmt.Errorf("publish event: %w", err)
+// publish sends all events before it waits for what the streams say. Where one cannot be sent, those behind it are not
+// sent either.
+func (s *service) publish(ctx context.Context, list []*events.Event) []query.Receipt {
+	receipts := make([]query.Receipt, len(list))
+	acks := make([]jetstream.PubAckFuture, len(list))
+	var failed error
+	for i, e := range list {
+		if failed == nil {
+			acks[i], failed = s.js.PublishMsgAsync(eventMessage(e, events.Encode(e), events.MessageID(e)))
+		}
+		receipts[i].Err = failed
 	}
-	return query.Receipt{Stream: ack.Stream, Sequence: ack.Sequence, Duplicate: ack.Duplicate}, nil
+	for i, ack := range acks {
+		if receipts[i].Err == nil {
+			receipts[i] = receiptOf(ctx, ack)
+		}
+		if err := receipts[i].Err; err != nil {
+			receipts[i].Err = fmt.Errorf("publish event: %w", err)
+		}
+	}
+	return receipts
+}
+
+func receiptOf(ctx context.Context, ack jetstream.PubAckFuture) query.Receipt {
+	select {
+	case stored := <-ack.Ok():
+		return query.Receipt{Stream: stored.Stream, Sequence: stored.Sequence, Duplicate: stored.Duplicate}
+	case err := <-ack.Err():
+		return query.Receipt{Err: err}
+	case <-ctx.Done():
+		return query.Receipt{Err: ctx.Err()}
+	}
 }
 
 // committed waits for the announcement of a commit, unless a reader of this process is past it already. It stops waiting

@@ -114,7 +114,7 @@ func (s *service) openNATS(every SyncEvery) error {
 	if s.conn, err = connectNATS(s.cfg, c, s.log); err != nil {
 		return err
 	}
-	if s.js, err = jetstream.New(s.conn); err != nil {
+	if s.js, err = jetstream.New(s.conn, jetstream.WithPublishAsyncTimeout(ackTimeout)); err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
 	}
 	return nil
