@@ -132,6 +132,9 @@ type Reader interface {
 	Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error)
 	// Events returns every applied event of a run key in the order of application, voided ones too.
 	Events(ctx context.Context, run uuid.UUID) ([]events.Event, error)
+	// Changed returns up to limit records that were committed at since or later, the last committed first. It reads the
+	// whole table: an index on the time would make every commit dearer.
+	Changed(ctx context.Context, since time.Time, limit int) ([]aggregate.Metrics, error)
 	// CountDeadLetters counts the open ones that name the run.
 	CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error)
 }

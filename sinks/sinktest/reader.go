@@ -20,6 +20,7 @@ func (s suite) readerTests() []test {
 		{"RunningTurnsStalledAtIdleSince", s.stalled},
 		{"PhasesAreSorted", s.phases},
 		{"EventsKeepTheOrderOfApplication", s.eventOrder},
+		{"ChangedSinceATimeIsTheLastCommittedFirst", s.changed},
 	}
 }
 
