@@ -20,9 +20,11 @@ type Receipt struct {
 	Err error
 }
 
-// Config wires the window. Reader, Publish, Committed and State are required.
+// Config wires the window. Reader, Letters, Publish, Committed and State are required.
 type Config struct {
 	Reader sinks.Reader
+	// Letters lists dead letters, as sinks.Letters says.
+	Letters func(ctx context.Context, f sinks.LetterFilter, after *sinks.LetterID, limit int) ([]sinks.Letter, error)
 	// Publish sends the events in their order and returns once the streams have stored them, or the context has ended.
 	// There is a receipt for each.
 	Publish func(ctx context.Context, list []*events.Event) []Receipt
@@ -51,6 +53,8 @@ func (c *Config) complete() error {
 	switch {
 	case c.Reader == nil:
 		return errors.New("query config: Reader is missing")
+	case c.Letters == nil:
+		return errors.New("query config: Letters is missing")
 	case c.Publish == nil:
 		return errors.New("query config: Publish is missing")
 	case c.Committed == nil:

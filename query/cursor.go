@@ -63,12 +63,16 @@ func decodeCursor(s string, f sinks.Filter) (sinks.Cursor, error) {
 
 // hashFilter leaves IdleSince out: it moves with the clock, and the pages of one listing are asked for one by one.
 func hashFilter(f sinks.Filter) []byte {
+	return hashFilters([]string{f.CampaignID, f.RunID, f.Phase, string(f.Status)}, f.Since, f.Until)
+}
+
+func hashFilters(texts []string, times ...time.Time) []byte {
 	h := sha256.New()
-	for _, s := range []string{f.CampaignID, f.RunID, f.Phase, string(f.Status)} {
+	for _, s := range texts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 		h.Write([]byte(s))
 	}
-	for _, t := range []time.Time{f.Since, f.Until} {
+	for _, t := range times {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())))
 	}
 	return h.Sum(nil)[:filterHashSize]

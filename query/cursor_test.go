@@ -65,3 +65,23 @@ func TestCursorOfNoPossibleRunIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func FuzzLetterCursor(f *testing.F) {
+	filter := sinks.LetterFilter{RunID: "r"}
+	f.Add(encodeLetterCursor(sinks.LetterID{Stream: "RUN_EVENTS", Epoch: 1, Sequence: 7}, filter))
+	f.Add(encodeCursor(sinks.Cursor{CreatedAt: testStart}, sinks.Filter{RunID: "r"}))
+	f.Add(base64.RawURLEncoding.EncodeToString(make([]byte, letterCursorBytes+1)))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := decodeLetterCursor(s, filter)
+		if err != nil {
+			return
+		}
+		if again := encodeLetterCursor(id, filter); again != s {
+			t.Errorf("%q is accepted, and written as %q", s, again)
+		}
+		if id.Stream == "" || id.Epoch < 0 || int64(id.Sequence) < 0 {
+			t.Errorf("%q is %+v", s, id)
+		}
+	})
+}

@@ -29,24 +29,33 @@ type listing struct {
 
 // listParameters describes what parseListing reads.
 func listParameters() []*huma.Param {
-	one, most := 1.0, float64(maxLimit)
-	moment := &huma.Schema{Type: huma.TypeString, Format: "date-time"}
-	describe := func(name, description string, schema *huma.Schema) *huma.Param {
-		return &huma.Param{Name: name, In: "query", Description: description, Schema: schema}
-	}
 	return []*huma.Param{
-		describe("limit", "How many records at most.",
-			&huma.Schema{Type: huma.TypeInteger, Minimum: &one, Maximum: &most, Default: defaultLimit}),
-		describe("cursor", "The nextCursor of the page before, asked for with the same filters.",
-			&huma.Schema{Type: huma.TypeString}),
-		describe("campaignId", "Records of this campaign.", text(maxID)),
-		describe("runId", "Records of runs with this id.", text(maxID)),
-		describe("phase", "Records of this phase.", text(maxPhase)),
-		describe("status", "Records that show this status.", statusSchema{}.Schema(nil)),
-		describe("since", "Records created at this time or later.", moment),
-		describe("until", "Records created before this time.", moment),
+		inQuery("limit", "How many records at most.", limitSchema(defaultLimit, maxLimit)),
+		cursorParameter(),
+		inQuery("campaignId", "Records of this campaign.", text(maxID)),
+		inQuery("runId", "Records of runs with this id.", text(maxID)),
+		inQuery("phase", "Records of this phase.", text(maxPhase)),
+		inQuery("status", "Records that show this status.", statusSchema{}.Schema(nil)),
+		inQuery("since", "Records created at this time or later.", momentSchema()),
+		inQuery("until", "Records created before this time.", momentSchema()),
 	}
 }
+
+func inQuery(name, description string, schema *huma.Schema) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: description, Schema: schema}
+}
+
+func cursorParameter() *huma.Param {
+	return inQuery("cursor", "The nextCursor of the page before, asked for with the same filters.",
+		&huma.Schema{Type: huma.TypeString})
+}
+
+func limitSchema(absent, most int) *huma.Schema {
+	least, greatest := 1.0, float64(most)
+	return &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &greatest, Default: absent}
+}
+
+func momentSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format: "date-time"} }
 
 // parseListing reads the query of a URL. An empty parameter counts as absent, as forms send it. The error is a problem
 // that names every bad parameter.
@@ -56,7 +65,7 @@ func parseListing(rawQuery string, idleSince time.Time) (listing, error) {
 		return listing{}, problem(http.StatusBadRequest, "the query of the URL is not well encoded")
 	}
 	p := parameters{values: values}
-	l := listing{limit: p.limit(), filter: sinks.Filter{
+	l := listing{limit: p.limit(defaultLimit, maxLimit), filter: sinks.Filter{
 		CampaignID: p.name("campaignId", maxID),
 		RunID:      p.name("runId", maxID),
 		Phase:      p.name("phase", maxPhase),
@@ -106,14 +115,14 @@ func (p *parameters) name(name string, limit int) string {
 	return value
 }
 
-func (p *parameters) limit() int {
+func (p *parameters) limit(absent, most int) int {
 	value := p.one("limit")
 	if value == "" {
-		return defaultLimit
+		return absent
 	}
 	limit, err := strconv.Atoi(value)
-	if err != nil || limit < 1 || limit > maxLimit {
-		p.refuse("limit", fmt.Sprintf("must be an integer from 1 to %d", maxLimit))
+	if err != nil || limit < 1 || limit > most {
+		p.refuse("limit", fmt.Sprintf("must be an integer from 1 to %d", most))
 	}
 	return limit
 }

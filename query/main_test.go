@@ -16,9 +16,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	for _, missing := range []string{"Reader", "Publish", "Committed", "State"} {
+	for _, missing := range []string{"Reader", "Letters", "Publish", "Committed", "State"} {
 		c := query.Config{
 			Reader:    (*sqlite.Store)(nil),
+			Letters:   (*sqlite.Store)(nil).Letters,
 			Publish:   func(context.Context, []*events.Event) []query.Receipt { return nil },
 			Committed: func(context.Context, query.Receipt) error { return nil },
 			State:     func() query.State { return query.State{} },
@@ -26,6 +27,8 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		switch missing {
 		case "Reader":
 			c.Reader = nil
+		case "Letters":
+			c.Letters = nil
 		case "Publish":
 			c.Publish = nil
 		case "Committed":

@@ -30,6 +30,7 @@ func New(c Config) (http.Handler, error) {
 	s.routeEvents(api)
 	s.routeList(api)
 	s.routeRun(api)
+	s.routeDeadLetters(api)
 	s.routeHealth(api)
 	s.routeMetrics(api)
 	s.routeSpec(api)

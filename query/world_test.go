@@ -54,7 +54,7 @@ func newWorld(t *testing.T, change func(*query.Config)) *world {
 	w := &world{t: t, store: store, now: start, position: sinks.Position{Stream: stream, Created: start},
 		seen: map[string]uint64{}, state: query.State{State: query.StateActive}}
 	c := query.Config{
-		Reader: store, Publish: w.publish, Committed: w.committed,
+		Reader: store, Letters: store.Letters, Publish: w.publish, Committed: w.committed,
 		State: func() query.State { w.mu.Lock(); defer w.mu.Unlock(); return w.state },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
@@ -184,7 +184,8 @@ func (w *world) buryLetter(campaignID, runID string) {
 	batch.Next.Sequence++
 	batch.Next.DeadLetters++
 	batch.DeadLetters = []sinks.DeadLetter{{Sequence: batch.Next.Sequence, Subject: events.Subject(campaignID, runID),
-		CampaignID: campaignID, RunID: runID, Reason: events.Invalid, Time: w.now}}
+		CampaignID: campaignID, RunID: runID, Reason: events.Invalid, Field: "phase", Detail: "phase is required",
+		Time: w.now, Payload: []byte(`{"secret":"hunter2"}`)}}
 	if err := w.commitBatch(w.t.Context(), batch); err != nil {
 		w.t.Fatal(err)
 	}

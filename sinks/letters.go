@@ -10,7 +10,8 @@ import (
 // Letters is what those commands need of a store that look at dead letters and deal with them. They work beside readers of
 // streams, which go on adding some.
 type Letters interface {
-	// Letters returns up to limit letters that match, sorted by stream, epoch and sequence; with after, those behind it.
+	// Letters returns up to limit letters that match, sorted by stream, epoch and sequence, with NewestFirst each of these
+	// descending; with after, those behind it.
 	Letters(ctx context.Context, f LetterFilter, after *LetterID, limit int) ([]Letter, error)
 	// Letter returns one letter with its payload, false where there is none. Epoch 0 is the newest one that has a letter
 	// at this sequence.
@@ -52,6 +53,7 @@ type LetterFilter struct {
 	Since, Until      time.Time // on Time: Since ≤ Time < Until
 	Resolved          bool      // resolved ones too
 	Payloads          bool      // read them; of Letters only
+	NewestFirst       bool      // of Letters only
 }
 
 // LetterCount is how many dead letters a stream has of one reason.

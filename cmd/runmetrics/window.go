@@ -60,6 +60,7 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 	}
 	return query.New(query.Config{
 		Reader:      s.store,
+		Letters:     s.store.Letters,
 		Publish:     s.publish,
 		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
 		State:       func() query.State { return s.state(ctx) },

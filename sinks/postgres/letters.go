@@ -60,8 +60,12 @@ func (s *Store) Letters(ctx context.Context, f sinks.LetterFilter, after *sinks.
 	if !f.Resolved {
 		q.add("resolved_at IS NULL")
 	}
+	behind, order := ">", "stream, epoch, sequence"
+	if f.NewestFirst {
+		behind, order = "<", "stream DESC, epoch DESC, sequence DESC"
+	}
 	if after != nil {
-		q.add("(stream, epoch, sequence) > (?::text, ?::bigint, ?::bigint)", after.Stream, after.Epoch, int64(after.Sequence))
+		q.add("(stream, epoch, sequence) "+behind+" (?::text, ?::bigint, ?::bigint)", after.Stream, after.Epoch, int64(after.Sequence))
 	}
 	payload := "''::bytea"
 	if f.Payloads {
@@ -70,7 +74,7 @@ func (s *Store) Letters(ctx context.Context, f sinks.LetterFilter, after *sinks.
 	where := q.where()
 	q.args = append(q.args, int64(limit))
 	return s.letters(ctx, "list dead letters", letterColumns+payload+" FROM dead_letters "+where+
-		" ORDER BY stream, epoch, sequence LIMIT $"+strconv.Itoa(len(q.args))+"::bigint", q.args...)
+		" ORDER BY "+order+" LIMIT $"+strconv.Itoa(len(q.args))+"::bigint", q.args...)
 }
 
 // Letter returns the letter at a position.

@@ -165,28 +165,36 @@ func (s suite) letterPages(t *testing.T) {
 	if err := w.Commit(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	want := sequences(lettersOf(t, store, sinks.LetterFilter{}))
+	oldest := lettersOf(t, store, sinks.LetterFilter{})
+	newest := slices.Clone(oldest)
+	slices.Reverse(newest)
 	for _, size := range []int{1, 2, 5} {
-		var all []sinks.Letter
-		var after *sinks.LetterID
-		for {
-			page, err := store.Letters(t.Context(), sinks.LetterFilter{}, after, size)
-			if err != nil {
-				t.Fatal(err)
+		for f, want := range map[sinks.LetterFilter][]sinks.Letter{{}: oldest, {NewestFirst: true}: newest} {
+			if got, want := sequences(pagesOf(t, store, f, size)), sequences(want); got != want {
+				t.Errorf("pages of %d, %+v: %s\nwant %s", size, f, got, want)
 			}
-			if all = append(all, page...); len(page) < size {
-				break
-			}
-			id := page[len(page)-1].ID()
-			after = &id
-		}
-		if got := sequences(all); got != want {
-			t.Errorf("pages of %d: %s\nwant %s", size, got, want)
 		}
 	}
-	newest, found, err := store.Letter(t.Context(), sinks.LetterID{Stream: "B", Sequence: 1})
-	if err != nil || !found || newest.Epoch != 2 {
-		t.Errorf("sequence 1 is %+v, found %v: %v; want the one of the newest epoch", newest, found, err)
+	got, found, err := store.Letter(t.Context(), sinks.LetterID{Stream: "B", Sequence: 1})
+	if err != nil || !found || got.Epoch != 2 {
+		t.Errorf("sequence 1 is %+v, found %v: %v; want the one of the newest epoch", got, found, err)
+	}
+}
+
+// pagesOf reads all that a filter selects page by page.
+func pagesOf(t testing.TB, store sinks.Letters, f sinks.LetterFilter, size int) (all []sinks.Letter) {
+	t.Helper()
+	var after *sinks.LetterID
+	for {
+		page, err := store.Letters(t.Context(), f, after, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all = append(all, page...); len(page) < size {
+			return all
+		}
+		id := page[len(page)-1].ID()
+		after = &id
 	}
 }
 

@@ -65,15 +65,19 @@ func (s *Store) Letters(ctx context.Context, f sinks.LetterFilter, after *sinks.
 	if !f.Resolved {
 		q.add("resolved_at IS NULL")
 	}
+	behind, order := ">", "stream, epoch, sequence"
+	if f.NewestFirst {
+		behind, order = "<", "stream DESC, epoch DESC, sequence DESC"
+	}
 	if after != nil {
-		q.add("(stream, epoch, sequence) > (?, ?, ?)", after.Stream, after.Epoch, int64(after.Sequence))
+		q.add("(stream, epoch, sequence) "+behind+" (?, ?, ?)", after.Stream, after.Epoch, int64(after.Sequence))
 	}
 	payload := "x''"
 	if f.Payloads {
 		payload = "payload"
 	}
 	list, err := s.letters(ctx, letterColumns+payload+" FROM dead_letters "+q.where()+
-		" ORDER BY stream, epoch, sequence LIMIT ?", append(q.args, limit)...)
+		" ORDER BY "+order+" LIMIT ?", append(q.args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
