@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"math"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -49,13 +48,11 @@ func (s *server) routeDeadLetters(api huma.API) {
 		OperationID: "list-dead-letters", Method: http.MethodGet, Path: deadLettersPath, Tags: []string{"events"},
 		Summary:     "List messages that no run could take, newest first",
 		Description: "Where they stand in their stream and why; the payload is shown by `runmetrics deadletters show`.",
-		Parameters: []*huma.Param{
-			inQuery("limit", "How many dead letters at most.", limitSchema(defaultLetters, maxLimit)),
-			cursorParameter(),
-			inQuery("campaignId", "Dead letters that name this campaign.", text(maxID)),
-			inQuery("runId", "Dead letters that name a run with this id.", text(maxID)),
-			inQuery("since", "Dead letters whose message was stored at this time or later.", momentSchema()),
-		},
+		Parameters: append(pageParameters("dead letters", defaultLetters, maxLimit),
+			parameter("campaignId", "Dead letters that name this campaign.", text(maxID)),
+			parameter("runId", "Dead letters that name a run with this id.", text(maxID)),
+			parameter("since", "Dead letters whose message was stored at this time or later.",
+				&huma.Schema{Type: huma.TypeString, Format: "date-time"})),
 		Responses: responses(api, http.StatusOK, schemaOf[letterPage](api), http.StatusBadRequest, http.StatusUnauthorized,
 			http.StatusForbidden, http.StatusServiceUnavailable),
 	}, ScopeRead), s.deadLetters)
@@ -90,11 +87,10 @@ func (s *server) deadLetters(ctx context.Context, in *listInput) (*letterPageOut
 
 // parseLetterListing reads the query of a URL, as parseListing does.
 func parseLetterListing(rawQuery string) (f sinks.LetterFilter, after *sinks.LetterID, limit int, err error) {
-	values, err := url.ParseQuery(rawQuery)
+	p, err := parseParameters(rawQuery)
 	if err != nil {
-		return f, nil, 0, problem(http.StatusBadRequest, "the query of the URL is not well encoded")
+		return f, nil, 0, err
 	}
-	p := parameters{values: values}
 	limit = p.limit(defaultLetters, maxLimit)
 	f = sinks.LetterFilter{CampaignID: p.name("campaignId", maxID), RunID: p.name("runId", maxID), Since: p.time("since"),
 		NewestFirst: true}

@@ -29,51 +29,45 @@ type listing struct {
 
 // listParameters describes what parseListing reads.
 func listParameters() []*huma.Param {
-	return []*huma.Param{
-		inQuery("limit", "How many records at most.", limitSchema(defaultLimit, maxLimit)),
-		cursorParameter(),
-		inQuery("campaignId", "Records of this campaign.", text(maxID)),
-		inQuery("runId", "Records of runs with this id.", text(maxID)),
-		inQuery("phase", "Records of this phase.", text(maxPhase)),
-		inQuery("status", "Records that show this status.", statusSchema{}.Schema(nil)),
-		inQuery("since", "Records created at this time or later.", momentSchema()),
-		inQuery("until", "Records created before this time.", momentSchema()),
-	}
+	return append(pageParameters("records", defaultLimit, maxLimit), filterParameters()...)
 }
 
-func inQuery(name, description string, schema *huma.Schema) *huma.Param {
+func parameter(name, description string, schema *huma.Schema) *huma.Param {
 	return &huma.Param{Name: name, In: "query", Description: description, Schema: schema}
 }
 
-func cursorParameter() *huma.Param {
-	return inQuery("cursor", "The nextCursor of the page before, asked for with the same filters.",
-		&huma.Schema{Type: huma.TypeString})
+// pageParameters describes what says which part of a list is wanted.
+func pageParameters(of string, some, most int) []*huma.Param {
+	low, high := 1.0, float64(most)
+	return []*huma.Param{
+		parameter("limit", "How many "+of+" at most.",
+			&huma.Schema{Type: huma.TypeInteger, Minimum: &low, Maximum: &high, Default: some}),
+		parameter("cursor", "The nextCursor of the page before, asked for with the same filters.",
+			&huma.Schema{Type: huma.TypeString}),
+	}
 }
 
-func limitSchema(absent, most int) *huma.Schema {
-	least, greatest := 1.0, float64(most)
-	return &huma.Schema{Type: huma.TypeInteger, Minimum: &least, Maximum: &greatest, Default: absent}
+// filterParameters describes what parameters.filter reads.
+func filterParameters() []*huma.Param {
+	moment := &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+	return []*huma.Param{
+		parameter("campaignId", "Records of this campaign.", text(maxID)),
+		parameter("runId", "Records of runs with this id.", text(maxID)),
+		parameter("phase", "Records of this phase.", text(maxPhase)),
+		parameter("status", "Records that show this status.", statusSchema{}.Schema(nil)),
+		parameter("since", "Records created at this time or later.", moment),
+		parameter("until", "Records created before this time.", moment),
+	}
 }
-
-func momentSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString, Format: "date-time"} }
 
 // parseListing reads the query of a URL. An empty parameter counts as absent, as forms send it. The error is a problem
 // that names every bad parameter.
 func parseListing(rawQuery string, idleSince time.Time) (listing, error) {
-	values, err := url.ParseQuery(rawQuery)
+	p, err := parseParameters(rawQuery)
 	if err != nil {
-		return listing{}, problem(http.StatusBadRequest, "the query of the URL is not well encoded")
+		return listing{}, err
 	}
-	p := parameters{values: values}
-	l := listing{limit: p.limit(defaultLimit, maxLimit), filter: sinks.Filter{
-		CampaignID: p.name("campaignId", maxID),
-		RunID:      p.name("runId", maxID),
-		Phase:      p.name("phase", maxPhase),
-		Status:     p.status(),
-		Since:      p.time("since"),
-		Until:      p.time("until"),
-		IdleSince:  idleSince,
-	}}
+	l := listing{limit: p.limit(defaultLimit, maxLimit), filter: p.filter(idleSince)}
 	cursor := p.one("cursor")
 	if len(p.bad) == 0 && cursor != "" { // with bad filters there is nothing to compare it with
 		after, err := decodeCursor(cursor, l.filter)
@@ -92,6 +86,15 @@ func parseListing(rawQuery string, idleSince time.Time) (listing, error) {
 type parameters struct {
 	values url.Values
 	bad    []*huma.ErrorDetail
+}
+
+// parseParameters reads the query of a URL. The error is a problem.
+func parseParameters(rawQuery string) (*parameters, error) {
+	values, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "the query of the URL is not well encoded")
+	}
+	return &parameters{values: values}, nil
 }
 
 func (p *parameters) refuse(name, message string) { p.bad = append(p.bad, bad("query."+name, message)) }
@@ -115,10 +118,24 @@ func (p *parameters) name(name string, limit int) string {
 	return value
 }
 
-func (p *parameters) limit(absent, most int) int {
+// filter takes what selects records.
+func (p *parameters) filter(idleSince time.Time) sinks.Filter {
+	return sinks.Filter{
+		CampaignID: p.name("campaignId", maxID),
+		RunID:      p.name("runId", maxID),
+		Phase:      p.name("phase", maxPhase),
+		Status:     p.status(),
+		Since:      p.time("since"),
+		Until:      p.time("until"),
+		IdleSince:  idleSince,
+	}
+}
+
+// limit takes how much of a list is wanted, some where nothing is said.
+func (p *parameters) limit(some, most int) int {
 	value := p.one("limit")
 	if value == "" {
-		return absent
+		return some
 	}
 	limit, err := strconv.Atoi(value)
 	if err != nil || limit < 1 || limit > most {

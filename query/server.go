@@ -30,10 +30,10 @@ func New(c Config) (http.Handler, error) {
 	s.routeEvents(api)
 	s.routeList(api)
 	s.routeRun(api)
-	s.routeDeadLetters(api)
 	s.routeHealth(api)
 	s.routeMetrics(api)
 	s.routeSpec(api)
+	s.routeDeadLetters(api)
 	var err error
 	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("write OpenAPI: %w", err)
