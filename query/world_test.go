@@ -78,31 +78,32 @@ func (w *world) clock() time.Time {
 }
 
 func (w *world) publish(ctx context.Context, list []*events.Event) []query.Receipt {
-	receipts := make([]query.Receipt, len(list))
-	for i, e := range list {
-		receipts[i] = w.publishOne(ctx, e)
-	}
-	return receipts
-}
-
-func (w *world) publishOne(ctx context.Context, e *events.Event) query.Receipt {
-	if _, limited := ctx.Deadline(); !limited {
-		return query.Receipt{Err: errors.New("published without a deadline")}
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.away != nil && w.position.Sequence >= w.room {
-		return query.Receipt{Err: w.away}
+	receipts := make([]query.Receipt, len(list))
+	var taken []events.Event
+	for i, e := range list {
+		at, had := w.seen[events.MessageID(e)]
+		next := w.position.Sequence + uint64(len(taken)) + 1
+		switch _, limited := ctx.Deadline(); {
+		case !limited:
+			receipts[i].Err = errors.New("published without a deadline")
+		case w.away != nil && next > w.room:
+			receipts[i].Err = w.away
+		case had:
+			receipts[i] = query.Receipt{Stream: stream, Sequence: at, Duplicate: true}
+		default:
+			receipts[i] = query.Receipt{Stream: stream, Sequence: next}
+			w.seen[events.MessageID(e)] = next
+			taken = append(taken, *e)
+		}
 	}
-	id := events.MessageID(e)
-	if at, had := w.seen[id]; had {
-		return query.Receipt{Stream: stream, Sequence: at, Duplicate: true}
+	if len(taken) > 0 {
+		if err := w.commit(ctx, taken...); err != nil {
+			w.t.Error(err)
+		}
 	}
-	if err := w.commit(ctx, *e); err != nil {
-		return query.Receipt{Err: err}
-	}
-	w.seen[id] = w.position.Sequence
-	return query.Receipt{Stream: stream, Sequence: w.position.Sequence}
+	return receipts
 }
 
 func (w *world) committed(ctx context.Context, r query.Receipt) error {
