@@ -34,6 +34,9 @@ func New(c Config) (http.Handler, error) {
 	s.routeMetrics(api)
 	s.routeSpec(api)
 	s.routeDeadLetters(api)
+	if err := s.routePanel(); err != nil {
+		return nil, fmt.Errorf("read panel: %w", err)
+	}
 	var err error
 	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("write OpenAPI: %w", err)
