@@ -74,11 +74,23 @@ func (m *Metrics) Key() events.Key {
 	return events.Key{CampaignID: m.CampaignID, RunID: m.RunID, Phase: m.Phase}
 }
 
+// Divisor is what the success rate is divided by: agents with an outcome that is not cancelled, and once the run is closed
+// all that were not cancelled. Status must be as it is stored, or Stalled.
+func (m *Metrics) Divisor() int64 {
+	switch {
+	case m.Status == Running || m.Status == Stalled:
+		return m.AgentsSuccessful + m.AgentsFailed
+	case m.AgentsCancelled == nil:
+		return m.AgentsTotal
+	}
+	return m.AgentsTotal - *m.AgentsCancelled
+}
+
 // Percent is hundredths of a percent, 0…10000: 66.67 % is 6667.
 type Percent int64
 
-// percentOf is 100·part/whole rounded half up to two decimals, nil when whole is 0.
-func percentOf(part, whole int64) *Percent {
+// PercentOf is 100·part/whole rounded half up to two decimals, nil when whole is 0.
+func PercentOf(part, whole int64) *Percent {
 	if whole == 0 {
 		return nil
 	}
@@ -134,7 +146,7 @@ func (r *Run) fillReported(m *Metrics) {
 	m.AssetsGenerated, m.TokensIn, m.TokensOut = p.AssetsGenerated, p.TokensIn, p.TokensOut
 	m.CostUSD, m.CostComplete = Money{}.Add(p.Cost), true
 	m.LatencyP95Ms, m.LatencyAvgMs = ptr(p.LatencyP95Ms), ptr(p.LatencyAvgMs)
-	m.SuccessRate = percentOf(p.AgentsSuccessful, p.AgentsTotal)
+	m.SuccessRate = PercentOf(p.AgentsSuccessful, m.Divisor())
 }
 
 func (r *Run) fillCounted(m *Metrics) {
@@ -162,11 +174,7 @@ func (r *Run) fillCounted(m *Metrics) {
 		m.LatencyP50Ms, m.LatencyP95Ms = ptr(s.latencies.percentile(50)), ptr(s.latencies.percentile(95))
 		m.LatencyP99Ms, m.LatencyMaxMs = ptr(s.latencies.percentile(99)), ptr(s.latencies.at(s.latencies.count))
 	}
-	divisor := s.succeeded + s.failed
-	if m.Status != Running {
-		divisor = m.AgentsTotal - s.cancelled
-	}
-	m.SuccessRate = percentOf(s.succeeded, divisor)
+	m.SuccessRate = PercentOf(s.succeeded, m.Divisor())
 }
 
 // status follows run.finished; without one, a run is complete when as many agents as expected succeeded or were

@@ -27,6 +27,8 @@ type Run struct {
 
 	sums  sums
 	stale bool // a void named an event that was counted already: sums must be made anew
+
+	changes LatencyChanges // since they were last taken
 }
 
 // entry is an applied event, as small as it can be: a run may have a million. For an agent event agent is a position in
@@ -145,6 +147,7 @@ func (r *Run) settle() {
 		return
 	}
 	r.stale = false
+	before, changes := r.sums.latencies, r.changes
 	r.sums = newSums()
 	for i := range r.agents {
 		r.agents[i].final, r.agents[i].started = -1, false
@@ -154,6 +157,7 @@ func (r *Run) settle() {
 			r.count(int32(at))
 		}
 	}
+	r.changes = changes.between(&before, &r.sums.latencies)
 }
 
 func (r *Run) entryOf(e *events.Event, content uint64) entry {
