@@ -29,7 +29,9 @@ type change struct {
 	base    int64   // version before this batch
 	items   []int32 // positions in batch.items
 	applied int
-	metrics aggregate.Metrics // fixed when sealed
+	// fixed when sealed
+	metrics   aggregate.Metrics
+	latencies aggregate.LatencyChanges
 }
 
 func newBatch() *batch { return &batch{runs: make(map[events.Key]*change)} }
@@ -86,7 +88,7 @@ func (c *change) seal(at time.Time) {
 	if c.applied == 0 {
 		return // duplicates only: the run stays as it is
 	}
-	c.metrics = c.state.run.Metrics()
+	c.metrics, c.latencies = c.state.run.Metrics(), c.state.run.TakeLatencyChanges()
 	c.metrics.Version, c.metrics.UpdatedAt = c.base+1, at
 	c.state.version = c.base + 1
 }
@@ -144,7 +146,7 @@ func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 				all = append(all, &it.event)
 			}
 		}
-		list = append(list, sinks.RunChange{Metrics: c.metrics, Events: all[from:len(all):len(all)]})
+		list = append(list, sinks.RunChange{Metrics: c.metrics, Events: all[from:len(all):len(all)], Latencies: c.latencies})
 	}
 	slices.SortFunc(list, func(a, b sinks.RunChange) int {
 		return bytes.Compare(a.Metrics.RunKey[:], b.Metrics.RunKey[:])

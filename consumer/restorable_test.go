@@ -257,7 +257,7 @@ func (d *database) events(t *testing.T) []string {
 		if err := rows.Scan(&run); err != nil {
 			t.Fatal(err)
 		}
-		applied, err := d.Events(context.Background(), run)
+		applied, err := sinks.EventsOf(context.Background(), d, run)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,13 +17,15 @@ type Holder struct {
 	places map[uuid.UUID]int // of a run in list
 	chunks []int64           // how many each run has
 	newest []int64           // version among those
+	blind  []bool            // latencies of one of them are not known
 	spare  []events.Event
 }
 
 // NewHolder begins with nothing held of the runs.
 func NewHolder(runs []events.Key) *Holder {
 	h := &Holder{ids: make([]uuid.UUID, len(runs)), list: make([]Holding, len(runs)), places: make(map[uuid.UUID]int, len(runs)),
-		chunks: make([]int64, len(runs)), newest: make([]int64, len(runs))}
+		chunks: make([]int64, len(runs)), newest: make([]int64, len(runs)),
+		blind: make([]bool, len(runs))}
 	for i, key := range runs {
 		h.list[i].Run = aggregate.NewRun(key)
 		h.ids[i] = h.list[i].Run.UUID()
@@ -41,8 +43,9 @@ func (h *Holder) Record(m *aggregate.Metrics, sealed bool) {
 	held.Record, held.Version, held.Sealed = m, m.Version, sealed
 }
 
-// Events adds the events that a commit stored, as AppendChunk wrote them. The chunk is not kept.
-func (h *Holder) Events(run uuid.UUID, version int64, chunk []byte) {
+// Events adds the events that a commit stored, as AppendChunk wrote them, and what they changed in the latencies, as
+// AppendLatencies did, nil where that is not known. Neither is kept.
+func (h *Holder) Events(run uuid.UUID, version int64, chunk, latencies []byte) {
 	at := h.places[run]
 	held := &h.list[at]
 	h.chunks[at]++
@@ -59,6 +62,13 @@ func (h *Holder) Events(run uuid.UUID, version int64, chunk []byte) {
 		if held.Run.Apply(&list[i]) != aggregate.Applied {
 			held.Damage = fmt.Sprintf("the events of version %d are stored twice", version)
 		}
+	}
+	changes := held.Run.TakeLatencyChanges()
+	switch {
+	case latencies == nil:
+		h.blind[at] = true
+	case !sameLatencies(latencies, changes):
+		held.Skewed = true
 	}
 }
 
@@ -80,6 +90,9 @@ func (h *Holder) Holdings() []Holding {
 		}
 		if h.newest[i] > held.Version {
 			held.Damage = SetBack(held.Run.UUID()).Error()
+		}
+		if h.blind[i] {
+			held.Blind, held.Skewed = true, false
 		}
 		slices.Sort(held.Voided)
 	}

@@ -64,6 +64,7 @@ func (l *Loader) Add(row *StoredRow) error {
 	for i := range l.spare {
 		stored.Run.Apply(&l.spare[i])
 	}
+	stored.Run.TakeLatencyChanges() // they are stored: the next commit's begin here
 	return nil
 }
 

@@ -43,6 +43,10 @@ type Holding struct {
 	Gaps int64
 	// Voided are the ids that the store lists as voided, sorted. They should be those that Run's voids name.
 	Voided []string
+	// Blind: what one of its commits changed in its latencies is not known, so that they are worked out from its events.
+	Blind bool
+	// Skewed: what is stored of its latencies is not what its events add up to.
+	Skewed bool
 	// Digest is of its stored events, in the order of their commits.
 	Digest Digest
 	// Damage says why its stored events cannot be read, or are not what any commit stores; else empty.

@@ -56,6 +56,9 @@ type Position struct {
 type RunChange struct {
 	Metrics aggregate.Metrics // Version is the new one: 1 asserts that the store has no such run
 	Events  []*events.Event   // the newly applied ones, in the order in which they were applied
+	// Latencies are what these events changed in the latencies of the run; nil where that is not known, because what the
+	// store has of the run is not whole.
+	Latencies aggregate.LatencyChanges
 	// Voided, where it is not nil, replaces the ids that the store lists as voided. Of Amend only: a Commit adds those of
 	// its events.
 	Voided []string
@@ -126,17 +129,40 @@ type Reader interface {
 	// List returns up to limit records that match, newest first: by CreatedAt, then RunKey, both descending. With after,
 	// those that come behind it.
 	List(ctx context.Context, f Filter, after *Cursor, limit int) ([]aggregate.Metrics, error)
-	// Phases returns the records of a run, one for each of its phases, sorted by phase.
-	Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error)
+	// Survey visits every record that matches, in no order, with its latencies: all of one snapshot. An error of visit ends it.
+	Survey(ctx context.Context, f Filter, visit func(r *Surveyed) error) error
 	// Get returns the record of one run key, false where there is none.
 	Get(ctx context.Context, run uuid.UUID) (aggregate.Metrics, bool, error)
-	// Events returns every applied event of a run key in the order of application, voided ones too.
-	Events(ctx context.Context, run uuid.UUID) ([]events.Event, error)
+	// Events visits every applied event of a run key in the order of application, voided ones too. The event is the
+	// visitor's for the visit only, its texts for ever. An error of visit ends it.
+	Events(ctx context.Context, run uuid.UUID, visit func(e *events.Event) error) error
+	// Voided returns the ids of events that count nowhere in the run, whether or not they came.
+	Voided(ctx context.Context, run uuid.UUID) ([]string, error)
 	// Changed returns up to limit records that were committed at since or later, the last committed first. It reads the
 	// whole table: an index on the time would make every commit dearer.
 	Changed(ctx context.Context, since time.Time, limit int) ([]aggregate.Metrics, error)
 	// CountDeadLetters counts the open ones that name the run.
 	CountDeadLetters(ctx context.Context, campaignID, runID string) (int64, error)
+}
+
+// EventsOf returns every applied event of a run key in the order of application, voided ones too.
+func EventsOf(ctx context.Context, r Reader, run uuid.UUID) ([]events.Event, error) {
+	var list []events.Event
+	err := r.Events(ctx, run, func(e *events.Event) error {
+		list = append(list, *e)
+		return nil
+	})
+	return list, err
+}
+
+// Surveyed is a record with the latencies that it is over.
+type Surveyed struct {
+	aggregate.Metrics
+	// Sealed is when its events were dropped, zero where they were not.
+	Sealed time.Time
+	// Latencies are what its commits changed in them, all together, as AppendLatencies wrote it; nil where that is not
+	// known. Valid during the visit only.
+	Latencies []byte
 }
 
 // Filter selects records. Zero fields select all.

@@ -53,7 +53,7 @@ func eachStored(
 				return err
 			}
 			work.Go(func() error {
-				list, err := store.Events(ctx, runs[i].RunKey)
+				list, err := sinks.EventsOf(ctx, store, runs[i].RunKey)
 				if err != nil {
 					return fmt.Errorf("read events of run %s: %w", runs[i].RunKey, err)
 				}

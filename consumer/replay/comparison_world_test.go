@@ -111,7 +111,7 @@ func (l *ledger) contents(t testing.TB) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := l.Events(t.Context(), m.RunKey)
+		list, err := sinks.EventsOf(t.Context(), l, m.RunKey)
 		if err != nil {
 			text += err.Error()
 		}

@@ -57,7 +57,8 @@ func (c *Comparison) judge(g *group, text []byte, held sinks.Holding) (*judgemen
 	}
 	after := held.Run.Metrics()
 	lacks := j.lacks[0] + j.lacks[1]
-	if held.Record != nil && lacks == 0 && sameRecord(held.Record, &after) && slices.Equal(held.Voided, held.Run.Voided()) {
+	voids := slices.Equal(held.Voided, held.Run.Voided())
+	if held.Record != nil && lacks == 0 && sameRecord(held.Record, &after) && voids && !held.Skewed {
 		return j, nil
 	}
 	verdict, reason, err := c.verdict(j, &after, before)
@@ -68,8 +69,12 @@ func (c *Comparison) judge(g *group, text []byte, held sinks.Holding) (*judgemen
 	j.repairable = verdict == Missing || verdict == Different || verdict == Truncated && c.AcceptTruncated
 	j.difference.Executions, j.difference.OtherEvents = j.lacks[0], j.lacks[1]
 	j.difference.Fields = Changes(held.Record, &after)
-	if verdict == Different && !slices.Equal(held.Voided, held.Run.Voided()) && lacks == 0 {
+	switch {
+	case verdict != Different || lacks > 0:
+	case !voids:
 		j.difference.Reason = "the list of voided ids differs"
+	case held.Skewed:
+		j.difference.Reason = "what is stored of its latencies differs from its events"
 	}
 	return j, nil
 }
@@ -176,6 +181,10 @@ func (c *Comparison) cut(g *group, record *aggregate.Metrics) bool {
 func (c *Comparison) change(j *judgement) sinks.RunChange {
 	change := sinks.RunChange{Metrics: j.held.Run.Metrics(), Events: j.added}
 	change.Metrics.Version = j.held.Version + 1
+	// Of a run that is not whole nobody knows what the new events change: it is worked out from all of them when asked for.
+	if j.held.Gaps == 0 && !j.held.Blind && !j.held.Skewed {
+		change.Latencies = j.held.Run.TakeLatencyChanges()
+	}
 	change.Whole = j.held.Gaps > 0 && j.held.Gaps <= maxGaps
 	if voided := j.held.Run.Voided(); !slices.Equal(voided, j.held.Voided) {
 		change.Voided = append([]string{}, voided...)

@@ -152,7 +152,7 @@ func (w *world) tables(ctx context.Context) (map[string][]string, error) {
 	}
 	for _, m := range records {
 		all["campaign_metrics"] = append(all["campaign_metrics"], record(m))
-		list, err := w.database.store.Events(ctx, m.RunKey)
+		list, err := sinks.EventsOf(ctx, w.database.store, m.RunKey)
 		if err != nil {
 			return nil, err
 		}

@@ -64,11 +64,14 @@ func queuePosition(pipeline *pgx.Batch, prev sinks.Position, b *sinks.Batch) {
 func nanoTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 const (
-	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts.
+	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts; so it
+	// does the latencies. What begins nowhere is NULL.
 	writeChunks = `
-INSERT INTO event_chunks (run_key, version, events)
-SELECT c.run_key, c.version, convert_from(substring($5::bytea FROM c.begin FOR c.length), 'UTF8')
-FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::integer[]) AS c (run_key, version, begin, length)`
+INSERT INTO event_chunks (run_key, version, events, latencies)
+SELECT c.run_key, c.version, convert_from(substring($5::bytea FROM c.begin FOR c.length), 'UTF8'),
+	substring($8::bytea FROM c.first FOR c.size)
+FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::integer[], $6::integer[], $7::integer[])
+	AS c (run_key, version, begin, length, first, size)`
 
 	writeVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $2::text[])
@@ -84,7 +87,8 @@ func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 	}
 	versions := rows.versions.String()
 	pipeline.Queue(writeMetrics, append(args, at, versions)...)
-	pipeline.Queue(writeChunks, rows.keys, versions, rows.begins.String(), rows.lengths.String(), rows.chunks)
+	pipeline.Queue(writeChunks, rows.keys, versions, rows.chunks.begins.String(), rows.chunks.lengths.String(), rows.chunks.all,
+		rows.latencies.begins.String(), rows.latencies.lengths.String(), rows.latencies.all)
 	if len(rows.voided) > 0 {
 		queueVoids(pipeline, rows.voided)
 	}
@@ -110,14 +114,28 @@ func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
 
 // runRows are the runs of a batch as parameters. They are most of what a commit sends, so their memory is used again.
 type runRows struct {
-	keys            []pgtype.UUID
-	values          []array // of the sent columns behind the key
-	versions        array
-	closed          array  // whether each run's status is not running
-	chunks          []byte // the stored events of all runs, one after the other
-	begins, lengths array  // of each run's chunk, in bytes, counted from 1
-	voided          []void
+	keys      []pgtype.UUID
+	values    []array // of the sent columns behind the key
+	versions  array
+	closed    array  // whether each run's status is not running
+	chunks    pieces // the stored events
+	latencies pieces // what they change in latencies
+	voided    []void
 }
+
+// pieces are a value of each run, one after the other.
+type pieces struct {
+	all             []byte
+	begins, lengths array // in bytes, counted from 1
+}
+
+// end notes where the last piece began.
+func (p *pieces) end(begin int) {
+	p.begins.integer(int64(begin + 1))
+	p.lengths.integer(int64(len(p.all) - begin))
+}
+
+func (p *pieces) empty() { p.all, p.begins.b, p.lengths.b = p.all[:0], p.begins.b[:0], p.lengths.b[:0] }
 
 // void is one event that a run's void names.
 type void struct {
@@ -138,12 +156,23 @@ func (r *runRows) fill(runs []*sinks.RunChange) {
 		}
 		r.versions.integer(m.Version)
 		r.closed.boolean(m.Status != aggregate.Running)
-		begin := len(r.chunks)
-		r.chunks = sinks.AppendChunk(r.chunks, run.Events)
-		r.begins.integer(int64(begin + 1))
-		r.lengths.integer(int64(len(r.chunks) - begin))
+		begin := len(r.chunks.all)
+		r.chunks.all = sinks.AppendChunk(r.chunks.all, run.Events)
+		r.chunks.end(begin)
+		r.fillLatencies(run)
 		r.fillVoided(run)
 	}
+}
+
+func (r *runRows) fillLatencies(run *sinks.RunChange) {
+	if run.Latencies == nil {
+		r.latencies.begins.null()
+		r.latencies.lengths.null()
+		return
+	}
+	begin := len(r.latencies.all)
+	r.latencies.all = sinks.AppendLatencies(r.latencies.all, run.Latencies)
+	r.latencies.end(begin)
 }
 
 func (r *runRows) fillVoided(run *sinks.RunChange) {
@@ -157,10 +186,9 @@ func (r *runRows) fillVoided(run *sinks.RunChange) {
 }
 
 func (r *runRows) empty() {
-	r.keys, r.chunks, r.voided = r.keys[:0], r.chunks[:0], r.voided[:0]
-	for _, a := range []*array{&r.versions, &r.closed, &r.begins, &r.lengths} {
-		a.b = a.b[:0]
-	}
+	r.keys, r.voided, r.versions.b, r.closed.b = r.keys[:0], r.voided[:0], r.versions.b[:0], r.closed.b[:0]
+	r.chunks.empty()
+	r.latencies.empty()
 	for i := range r.values {
 		r.values[i].b = r.values[i].b[:0]
 	}

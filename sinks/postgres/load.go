@@ -95,12 +95,12 @@ CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key
 CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c
 ORDER BY c.version`
 
-// Events returns the applied events of one run.
-func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, error) {
+// Events visits the applied events of one run.
+func (s *Store) Events(ctx context.Context, run uuid.UUID, visit func(e *events.Event) error) error {
 	ctx, done := s.alive(ctx)
 	defer done()
 	var list []events.Event
-	err := s.eachRow(ctx, func(rows pgx.Rows) error {
+	return failed("read events", s.eachRow(ctx, func(rows pgx.Rows) error {
 		var (
 			key   events.Key
 			chunk pgtype.DriverBytes
@@ -109,15 +109,28 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 		if err != nil {
 			return err
 		}
-		if list, err = sinks.DecodeChunk(list, key, chunk); err != nil {
+		if list, err = sinks.DecodeChunk(list[:0], key, chunk); err != nil {
 			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
 		}
+		for i := range list {
+			if err := visit(&list[i]); err != nil {
+				return err
+			}
+		}
 		return nil
-	}, storedEvents, []uuid.UUID{run})
+	}, storedEvents, []uuid.UUID{run}))
+}
+
+// Voided returns the ids of events that count nowhere in the run.
+func (s *Store) Voided(ctx context.Context, run uuid.UUID) ([]string, error) {
+	ctx, done := s.alive(ctx)
+	defer done()
+	rows, err := s.pool.Query(ctx, "SELECT event_id FROM voided_events WHERE run_key = $1::uuid", run)
 	if err != nil {
-		return nil, failed("read events", err)
+		return nil, failed("read voided ids", err)
 	}
-	return list, nil
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, failed("read voided ids", err)
 }
 
 // eachRow visits the rows of a statement about runs. What a row holds as bytes is valid during the visit only.

@@ -16,7 +16,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	t.Parallel()
 	url := sinktest.SharedPostgres(t).CreateDatabase(t)
 	db := plainSQL(t, url)
-	all := []string{"00001_init.sql", "00002_outbox.sql", "00003_replay.sql"}
+	all := []string{"00001_init.sql", "00002_outbox.sql", "00003_replay.sql", "00004_summary.sql"}
 	for range 2 {
 		if plan, err := Plan(t.Context(), url); err != nil || !slices.Equal(plan, all) {
 			t.Fatalf("%v, %v", plan, err)

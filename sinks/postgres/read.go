@@ -16,11 +16,7 @@ import (
 // List returns records newest first.
 func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
 	var q conditions
-	q.filter("campaign_id", f.CampaignID)
-	q.filter("run_id", f.RunID)
-	q.filter("phase", f.Phase)
-	q.status(f)
-	q.created(f.Since, f.Until)
+	q.records(f)
 	if after != nil {
 		q.add("(created_at, run_key) < (?::timestamptz, ?::uuid)", after.CreatedAt, after.RunKey)
 	}
@@ -60,6 +56,15 @@ func (q *conditions) equal(column, value string) {
 	q.add(column+" = ?::text", value)
 }
 
+// records adds what a filter selects.
+func (q *conditions) records(f sinks.Filter) {
+	q.filter("campaign_id", f.CampaignID)
+	q.filter("run_id", f.RunID)
+	q.filter("phase", f.Phase)
+	q.status(f)
+	q.created(f.Since, f.Until)
+}
+
 // created selects since ≤ created_at < until; a zero time is no bound.
 func (q *conditions) created(since, until time.Time) {
 	if !since.IsZero() {
@@ -89,14 +94,6 @@ func (q *conditions) where() string {
 		return ""
 	}
 	return "WHERE " + strings.Join(q.terms, " AND ")
-}
-
-// Phases returns the records of a run, one for each of its phases.
-func (s *Store) Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error) {
-	var q conditions
-	q.equal("campaign_id", campaignID)
-	q.equal("run_id", runID)
-	return s.records(ctx, "read phases", q.where()+" ORDER BY phase", q.args...)
 }
 
 // Get returns the record of one run key.

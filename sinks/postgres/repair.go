@@ -24,7 +24,7 @@ FROM unnest($1::uuid[]) AS k (key)
 CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.key LIMIT 1) m`
 
 	heldEvents = `
-SELECT c.run_key, c.version, c.events
+SELECT c.run_key, c.version, c.events, c.latencies
 FROM unnest($1::uuid[]) AS k (key)
 CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.key ORDER BY c.version) c`
 
@@ -53,14 +53,14 @@ func (s *Store) Holdings(ctx context.Context, runs []events.Key) ([]sinks.Holdin
 		pipeline.Queue(heldEvents, keys).Query(func(rows pgx.Rows) error {
 			return visitRows(rows, func(rows pgx.Rows) error {
 				var (
-					run     uuid.UUID
-					version int64
-					chunk   pgtype.DriverBytes
+					run              uuid.UUID
+					version          int64
+					chunk, latencies pgtype.DriverBytes
 				)
-				if err := rows.Scan(&run, &version, &chunk); err != nil {
+				if err := rows.Scan(&run, &version, &chunk, &latencies); err != nil {
 					return err
 				}
-				held.Events(run, version, chunk)
+				held.Events(run, version, chunk, latencies)
 				return nil
 			})
 		})
@@ -253,7 +253,10 @@ WITH locked AS (
 	WHERE m.status <> 'running' AND m.sealed_at IS NULL
 	ORDER BY m.run_key FOR UPDATE OF m
 ), sealed AS (
-	UPDATE campaign_metrics m SET sealed_at = $3::timestamptz FROM locked WHERE m.run_key = locked.run_key RETURNING m.run_key
+	UPDATE campaign_metrics m SET sealed_at = $3::timestamptz, latencies = (
+		SELECT CASE WHEN bool_and(c.latencies IS NOT NULL) THEN string_agg(c.latencies, '') END
+		FROM event_chunks c WHERE c.run_key = m.run_key)
+	FROM locked WHERE m.run_key = locked.run_key RETURNING m.run_key
 ), dropped AS (
 	DELETE FROM event_chunks c USING locked WHERE c.run_key = locked.run_key
 ), forgotten AS (

@@ -158,9 +158,9 @@ func (s suite) awkwardText(t *testing.T) {
 			t.Fatalf("%q: %v", name, err)
 		}
 		foldsBack(t, store, list)
-		phases, err := store.Phases(t.Context(), run.CampaignID, run.RunID)
-		if err != nil || len(phases) != 1 || phases[0].Key() != run {
-			t.Errorf("phases of %q: %s %v", name, show(phases...), err)
+		phases := listAll(t, store, sinks.Filter{CampaignID: run.CampaignID, RunID: run.RunID}, 10)
+		if len(phases) != 1 || phases[0].Key() != run {
+			t.Errorf("phases of %q: %s", name, show(phases...))
 		}
 	}
 }
@@ -259,11 +259,8 @@ func (s suite) absentRuns(t *testing.T) {
 	if _, found, err := store.Get(t.Context(), key("absent").UUID()); found || err != nil {
 		t.Errorf("get absent: %v, %v", found, err)
 	}
-	if list, err := store.Events(t.Context(), key("absent").UUID()); len(list) > 0 || err != nil {
+	if list, err := sinks.EventsOf(t.Context(), store, key("absent").UUID()); len(list) > 0 || err != nil {
 		t.Errorf("events of an absent run: %v, %v", list, err)
-	}
-	if list, err := store.Phases(t.Context(), "campaign", "absent"); len(list) > 0 || err != nil {
-		t.Errorf("phases of an absent run: %v, %v", list, err)
 	}
 }
 

@@ -113,7 +113,7 @@ func metricsOf(t testing.TB, store sinks.Reader, run uuid.UUID) aggregate.Metric
 // eventsOf returns the stored events of a run, encoded.
 func eventsOf(t testing.TB, store sinks.Reader, run uuid.UUID) []string {
 	t.Helper()
-	list, err := store.Events(t.Context(), run)
+	list, err := sinks.EventsOf(t.Context(), store, run)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,6 @@ func (s suite) readerTests() []test {
 		{"PagesHaveNoGapsAndNoRepeats", s.pages},
 		{"PagingIsNotDisturbedByNewRuns", s.pagesWhileRunsAreAdded},
 		{"RunningTurnsStalledAtIdleSince", s.stalled},
-		{"PhasesAreSorted", s.phases},
 		{"EventsKeepTheOrderOfApplication", s.eventOrder},
 		{"ChangedSinceATimeIsTheLastCommittedFirst", s.changed},
 	}
@@ -216,36 +215,6 @@ func (s suite) stalled(t *testing.T) {
 				t.Errorf("record says %s", list[0].Status)
 			}
 		}
-	}
-}
-
-func (s suite) phases(t *testing.T) {
-	store, _ := s.open(t, Options{})
-	w := NewWriter(t, store, stream)
-	names := []string{"2-3", "10", "1", "b", "B", "é", "_", "🚀", "a b", "~"}
-	for _, name := range names {
-		run := key("r")
-		run.Phase = name
-		other := run
-		other.RunID = "R"
-		if err := w.Write(t.Context(), execution(run, "1"), execution(other, "1")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list, err := store.Phases(t.Context(), "campaign", "r")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, m := range list {
-		got = append(got, m.Phase)
-		if m.RunID != "r" {
-			t.Errorf("a phase of run %s", m.RunID)
-		}
-	}
-	slices.Sort(names) // by bytes, whatever the database's collation
-	if !slices.Equal(got, names) {
-		t.Errorf("phases %q, want %q", got, names)
 	}
 }
 

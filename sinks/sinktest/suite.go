@@ -43,7 +43,7 @@ type Database struct {
 func Run(t *testing.T, fresh func(t testing.TB) Database) {
 	s := suite{fresh: fresh}
 	for _, part := range [][]test{
-		s.ledgerTests(), s.atomicTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.deadLetterTests(), s.letterTests(),
+		s.ledgerTests(), s.atomicTests(), s.versionTests(), s.loadTests(), s.readerTests(), s.surveyTests(), s.deadLetterTests(), s.letterTests(),
 		s.outboxTests(), s.dueTests(), s.ownerTests(), s.doubtTests(), s.rivalOwnerTests(), s.copyTests(), s.dispatchTests(),
 		s.concurrencyTests(), s.crashTests(), s.sqlTests(), s.repairTests(), s.sealTests(),
 	} {

@@ -83,7 +83,7 @@ func (w *Writer) Fold(list ...events.Event) *sinks.Batch {
 		b.Runs[at].Events = append(b.Runs[at].Events, e)
 	}
 	for run, at := range changed {
-		b.Runs[at].Metrics = w.runs[run].Run.Metrics()
+		b.Runs[at].Metrics, b.Runs[at].Latencies = w.runs[run].Run.Metrics(), w.runs[run].Run.TakeLatencyChanges()
 		b.Runs[at].Metrics.Version, b.Runs[at].Metrics.UpdatedAt = w.runs[run].Version, b.At
 	}
 	return b

@@ -176,7 +176,7 @@ func (s *Store) advance(ctx context.Context, tx *sql.Tx, b *sinks.Batch) error {
 func nanoTimestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 const (
-	insertChunks = "INSERT INTO event_chunks (run_key, version, events)"
+	insertChunks = "INSERT INTO event_chunks (run_key, version, events, latencies)"
 	insertVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) WHERE true
 ON CONFLICT (run_key, event_id) DO NOTHING`
@@ -193,7 +193,7 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 		m := &run.Metrics
 		metrics = metricsArgs(metrics, m, at)
 		chunk = sinks.AppendChunk(chunk[:0], run.Events)
-		chunks = append(chunks, metrics[len(metrics)-s.commit.metrics.width], m.Version, string(chunk))
+		chunks = append(chunks, metrics[len(metrics)-s.commit.metrics.width], m.Version, string(chunk), latenciesArg(run))
 	}
 	if err := s.commit.metrics.insert(ctx, tx, metrics); err != nil {
 		return err
@@ -207,6 +207,14 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 		}
 	}
 	return nil
+}
+
+// latenciesArg is nil where nobody knows what the events change.
+func latenciesArg(run *sinks.RunChange) any {
+	if run.Latencies == nil {
+		return nil
+	}
+	return sinks.AppendLatencies([]byte{}, run.Latencies)
 }
 
 // mark marks runs whose copies are due at a time.

@@ -90,8 +90,8 @@ SELECT m.campaign_id, m.run_id, m.phase, c.events
 FROM campaign_metrics m JOIN event_chunks c ON c.run_key = m.run_key
 WHERE m.run_key = ? ORDER BY c.version`
 
-// Events returns every applied event of a run in the order of application.
-func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, error) {
+// Events visits every applied event of a run in the order of application.
+func (s *Store) Events(ctx context.Context, run uuid.UUID, visit func(e *events.Event) error) error {
 	var list []events.Event
 	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
 		var (
@@ -102,15 +102,37 @@ func (s *Store) Events(ctx context.Context, run uuid.UUID) ([]events.Event, erro
 		if err != nil {
 			return err
 		}
-		if list, err = sinks.DecodeChunk(list, key, chunk); err != nil {
+		if list, err = sinks.DecodeChunk(list[:0], key, chunk); err != nil {
 			return damaged("chunk", err)
+		}
+		for i := range list {
+			if err := visit(&list[i]); err != nil {
+				return err
+			}
 		}
 		return nil
 	}, storedEvents, run.String())
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", classify(err))
+		return fmt.Errorf("read events: %w", classify(err))
 	}
-	return list, nil
+	return nil
+}
+
+// Voided returns the ids of events that count nowhere in the run.
+func (s *Store) Voided(ctx context.Context, run uuid.UUID) ([]string, error) {
+	var ids []string
+	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+		return nil
+	}, "SELECT event_id FROM voided_events WHERE run_key = ?", run.String())
+	if err != nil {
+		return nil, fmt.Errorf("read voided ids: %w", classify(err))
+	}
+	return ids, nil
 }
 
 // readRows visits the rows of a statement. What a row holds as raw bytes is valid during the visit only.

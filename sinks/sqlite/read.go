@@ -15,11 +15,7 @@ import (
 // List returns records newest first.
 func (s *Store) List(ctx context.Context, f sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
 	var q conditions
-	q.equal("campaign_id", f.CampaignID)
-	q.equal("run_id", f.RunID)
-	q.equal("phase", f.Phase)
-	q.status(f)
-	q.created(f.Since, f.Until)
+	q.records(f)
 	if after != nil {
 		q.add("(created_at, run_key) < (?, ?)", timestamp(after.CreatedAt), after.RunKey.String())
 	}
@@ -45,6 +41,15 @@ func (q *conditions) equal(column, value string) {
 	if value != "" {
 		q.add(column+" = ?", value)
 	}
+}
+
+// records adds what a filter selects.
+func (q *conditions) records(f sinks.Filter) {
+	q.equal("campaign_id", f.CampaignID)
+	q.equal("run_id", f.RunID)
+	q.equal("phase", f.Phase)
+	q.status(f)
+	q.created(f.Since, f.Until)
 }
 
 // created selects since ≤ created_at < until; a zero time is no bound.
@@ -76,15 +81,6 @@ func (q *conditions) where() string {
 		return ""
 	}
 	return "WHERE " + strings.Join(q.terms, " AND ")
-}
-
-// Phases returns the records of a run, one for each of its phases.
-func (s *Store) Phases(ctx context.Context, campaignID, runID string) ([]aggregate.Metrics, error) {
-	list, err := s.records(ctx, "WHERE campaign_id = ? AND run_id = ? ORDER BY phase", campaignID, runID)
-	if err != nil {
-		return nil, fmt.Errorf("read phases: %w", err)
-	}
-	return list, nil
 }
 
 // Get returns the record of one run key.

@@ -20,7 +20,7 @@ import (
 var (
 	heldRecords = "SELECT " + metricsList + `, sealed_at IS NOT NULL FROM campaign_metrics
 WHERE run_key IN (SELECT value FROM json_each(?))`
-	heldEvents = `SELECT c.run_key, c.version, c.events FROM json_each(?) k JOIN event_chunks c ON c.run_key = k.value`
+	heldEvents = `SELECT c.run_key, c.version, c.events, c.latencies IS NOT NULL, c.latencies FROM json_each(?) k JOIN event_chunks c ON c.run_key = k.value`
 	heldVoided = `SELECT v.run_key, v.event_id FROM json_each(?) k JOIN voided_events v ON v.run_key = k.value`
 )
 
@@ -56,14 +56,18 @@ func (s *Store) hold(ctx context.Context, held *sinks.Holder, keys string) error
 	}
 	err = readRows(ctx, tx, func(rows *sql.Rows) error {
 		var (
-			run     uuid.UUID
-			version int64
-			chunk   sql.RawBytes
+			run              uuid.UUID
+			version          int64
+			known            bool
+			chunk, latencies sql.RawBytes // nil for an empty value, too
 		)
-		if err := rows.Scan(&run, &version, &chunk); err != nil {
+		if err := rows.Scan(&run, &version, &chunk, &known, &latencies); err != nil {
 			return err
 		}
-		held.Events(run, version, chunk)
+		if known && latencies == nil {
+			latencies = sql.RawBytes{}
+		}
+		held.Events(run, version, chunk, latencies)
 		return nil
 	}, heldEvents, keys)
 	if err != nil {
@@ -196,7 +200,7 @@ func (s *Store) Seal(ctx context.Context, runs []aggregate.Metrics, at time.Time
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		for i := range runs {
 			key := runs[i].RunKey.String()
-			done, err := tx.ExecContext(ctx, `UPDATE campaign_metrics SET sealed_at = ?
+			done, err := tx.ExecContext(ctx, `UPDATE campaign_metrics SET sealed_at = ?, latencies = `+addedUp+`
 WHERE run_key = ? AND version = ? AND status <> 'running' AND sealed_at IS NULL`, timestamp(at), key, runs[i].Version)
 			if err != nil {
 				return err

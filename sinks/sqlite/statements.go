@@ -44,7 +44,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 	if err := s.metrics.prepare(ctx, db, head, len(metricsColumns), tail); err != nil {
 		return err
 	}
-	if err := s.chunks.prepare(ctx, db, insertChunks, 3, ""); err != nil {
+	if err := s.chunks.prepare(ctx, db, insertChunks, 4, ""); err != nil {
 		return err
 	}
 	return s.deadLetters.prepare(ctx, db, insertDeadLetters, 11, "")
