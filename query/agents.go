@@ -2,7 +2,6 @@ package query
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
@@ -27,56 +26,21 @@ type agent struct {
 	CostUSD      aggregate.Money `json:"costUSD"`
 	CostComplete bool            `json:"costComplete"`
 
-	AssetsGenerated int64     `json:"assetsGenerated" doc:"Of the final execution."`
-	Error           *string   `json:"error"`
-	OccurredAt      time.Time `json:"occurredAt" doc:"Of the final execution, else of the start."`
+	AssetsGenerated int64      `json:"assetsGenerated" doc:"Of the final execution."`
+	Error           *string    `json:"error"`
+	OccurredAt      time.Time  `json:"occurredAt" doc:"Of the final execution, else of the start."`
+	StartedAt       *time.Time `json:"startedAt" doc:"Of the latest start, null where none was published."`
+	FinishedAt      *time.Time `json:"finishedAt" doc:"Of the final execution, null while there is none."`
 
 	final, start *events.Event // the latest of each that counts, nil without any
 }
 
-// agentsOf derives the agents of one phase from its applied events, sorted by agent id. It counts as aggregate.Run does:
-// a voided event counts nowhere, and the execution with the highest attempt is an agent's final one.
-func agentsOf(phase string, applied []events.Event) []agent {
-	voided := voidedIDs(applied)
-	byID := map[string]*agent{}
-	for i := range applied {
-		e := &applied[i]
-		if e.Type != events.AgentStarted && e.Type != events.AgentFinished || voided[e.ID] {
-			continue
-		}
-		a := byID[e.AgentID]
-		if a == nil {
-			a = &agent{Phase: phase, AgentID: e.AgentID, CostComplete: true}
-			byID[e.AgentID] = a
-		}
-		a.count(e)
-	}
-	agents := make([]agent, 0, len(byID))
-	for _, a := range byID {
-		a.conclude()
-		agents = append(agents, *a)
-	}
-	slices.SortFunc(agents, func(a, b agent) int { return cmp.Compare(a.AgentID, b.AgentID) })
-	return agents
-}
-
-// voidedIDs are the ids that count nowhere. A void names events that came before or after it; it cannot be voided
-// itself, so every one of them holds.
-func voidedIDs(applied []events.Event) map[string]bool {
-	ids := map[string]bool{}
-	for i := range applied {
-		for _, id := range applied[i].Voids {
-			ids[id] = true
-		}
-	}
-	return ids
-}
-
-// count adds an event of the agent.
+// count adds an event of the agent. The event is copied where it is kept.
 func (a *agent) count(e *events.Event) {
 	if e.Type == events.AgentStarted {
 		if a.start == nil || supersedes(e, a.start) {
-			a.start = e
+			kept := *e
+			a.start = &kept
 		}
 		return
 	}
@@ -89,7 +53,8 @@ func (a *agent) count(e *events.Event) {
 		a.CostComplete = false
 	}
 	if a.final == nil || supersedes(e, a.final) {
-		a.final = e
+		kept := *e
+		a.final = &kept
 	}
 }
 
@@ -109,12 +74,13 @@ func (a *agent) conclude() {
 		decisive, a.Status = a.start, agentRunning
 	} else {
 		a.Status = string(a.final.Status)
-		a.LatencyMs = &a.final.LatencyMs
+		a.LatencyMs, a.FinishedAt = &a.final.LatencyMs, &a.final.OccurredAt
 		a.AssetsGenerated = a.final.AssetsGenerated
 	}
 	name, model := decisive.AgentName, decisive.Model
 	if a.start != nil {
 		name, model = cmp.Or(name, a.start.AgentName), cmp.Or(model, a.start.Model)
+		a.StartedAt = &a.start.OccurredAt
 	}
 	a.AgentName, a.Model, a.Error = known(name), known(model), known(decisive.Error)
 	a.OccurredAt = decisive.OccurredAt

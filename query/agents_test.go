@@ -16,6 +16,23 @@ var testKey = events.Key{CampaignID: "camp", RunID: "run", Phase: "1"}
 
 var testStart = time.Date(2026, 2, 14, 12, 0, 0, 0, time.UTC)
 
+// agentsOf are all agents that the applied events of a phase make.
+func agentsOf(phase string, applied []events.Event) []agent {
+	return agentsAbove(phase, "", len(applied)+1, applied)
+}
+
+// agentsAbove are the first of them with greater ids, as a page has them.
+func agentsAbove(phase, above string, room int, applied []events.Event) []agent {
+	w := newAgentWindow(phase, above, room)
+	for i := range applied {
+		w.leaveOut(applied[i].Voids)
+	}
+	for i := range applied {
+		w.add(&applied[i])
+	}
+	return w.agents()
+}
+
 // drawEvent makes an event of a small world, so that ids, attempts and times meet often.
 func drawEvent(t *rapid.T, i, n int) events.Event {
 	number := func(name string, low, high int) int { return rapid.IntRange(low, high).Draw(t, name) }
@@ -92,7 +109,7 @@ func TestAgentsAddUpToTheRecordOfTheirRun(t *testing.T) {
 		equal("running", byStatus["running"], *want.AgentsRunning)
 
 		// A run of one phase is its own total.
-		sum := totalOf([]aggregate.Metrics{want}, agents)
+		sum := sumOf(t, poolOf(run), want)
 		equal("total successRate", sum.SuccessRate, want.SuccessRate)
 		equal("total avg", sum.LatencyAvgMs, want.LatencyAvgMs)
 		equal("total p50", sum.LatencyP50Ms, want.LatencyP50Ms)

@@ -36,15 +36,15 @@ func (f faulty) List(ctx context.Context, _ sinks.Filter, _ *sinks.Cursor, _ int
 	return nil, f.fault(ctx)
 }
 
-func (f faulty) Phases(ctx context.Context, _, _ string) ([]aggregate.Metrics, error) {
-	return nil, f.fault(ctx)
+func (f faulty) Survey(ctx context.Context, _ sinks.Filter, _ func(*sinks.Surveyed) error) error {
+	return f.fault(ctx)
 }
 
 func (f faulty) Get(ctx context.Context, _ uuid.UUID) (aggregate.Metrics, bool, error) {
 	return aggregate.Metrics{}, false, f.fault(ctx)
 }
 
-var reads = []string{campaign, campaign + "/c/runs/r"}
+var reads = []string{campaign, campaign + "/c/runs/r", campaign + "/c/summary", campaign + "/summary"}
 
 func TestReadsAnswer503WhileTheStoreIsAwayAndHealthDoesNotNotice(t *testing.T) {
 	t.Parallel()

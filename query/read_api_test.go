@@ -153,7 +153,7 @@ func TestRunOfWhichOnlyDeadLettersAreKnownIsShown(t *testing.T) {
 	w := newWorld(t, nil)
 	w.buryLetter("c", "r")
 	got := strings.TrimSpace(w.send(http.MethodGet, campaign+"/c/runs/r", "").Body.String())
-	if got != `{"metrics":[],"total":null,"agents":[],"deadLetters":1}` {
+	if got != `{"metrics":[],"total":null,"agents":[],"nextCursor":null,"agentsKnown":true,"sealedAt":null,"deadLetters":1}` {
 		t.Errorf("got %s", got)
 	}
 	w.wantProblem(http.StatusNotFound, w.send(http.MethodGet, campaign+"/c/runs/R", ""))

@@ -106,7 +106,7 @@ func TestReportRepeatedWithItsKeyIsCountedOnce(t *testing.T) {
 
 func (w *world) storedIDs(k events.Key) []string {
 	w.t.Helper()
-	list, err := w.store.Events(w.t.Context(), k.UUID())
+	list, err := sinks.EventsOf(w.t.Context(), w.store, k.UUID())
 	if err != nil {
 		w.t.Fatal(err)
 	}

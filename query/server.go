@@ -16,6 +16,7 @@ type server struct {
 	spec      []byte // /openapi.json
 
 	eventRequests chan struct{} // one for each request with events under way
+	summaries     chan struct{} // one for each summary under way
 }
 
 // New makes the handler of all routes. An error names what is missing in the configuration.
@@ -24,12 +25,13 @@ func New(c Config) (http.Handler, error) {
 		return nil, err
 	}
 	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection(),
-		eventRequests: make(chan struct{}, maxEventRequests)}
+		eventRequests: make(chan struct{}, maxEventRequests), summaries: make(chan struct{}, summariesAtOnce)}
 	api := humago.New(s.mux, s.describe())
 	s.routeReport(api)
 	s.routeEvents(api)
 	s.routeList(api)
 	s.routeRun(api)
+	s.routeSummary(api)
 	s.routeHealth(api)
 	s.routeMetrics(api)
 	s.routeSpec(api)

@@ -1,11 +1,9 @@
 package query
 
 import (
-	"slices"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
-	"github.com/apexsalesai/runmetrics/events"
 )
 
 // total is a run over all its phases. Agents are counted per phase: one that worked in two counts twice. A number that
@@ -42,9 +40,9 @@ type total struct {
 	UpdatedAt  time.Time  `json:"updatedAt"`
 }
 
-// totalOf adds up the records of a run, at least one, as they are stored, and pools the latencies of its agents: the
-// percentiles of phases cannot be added up.
-func totalOf(phases []aggregate.Metrics, agents []agent) *total {
+// totalOf adds up the records of a run, at least one, as they are stored, and takes the latencies of its agents from the
+// pool: the percentiles of phases cannot be added up.
+func totalOf(phases []aggregate.Metrics, seen *latencies) (*total, error) {
 	zero := func() *int64 { return new(int64) }
 	first := &phases[0]
 	t := &total{
@@ -53,22 +51,19 @@ func totalOf(phases []aggregate.Metrics, agents []agent) *total {
 		CostComplete: true,
 		CreatedAt:    first.CreatedAt, UpdatedAt: first.UpdatedAt, FinishedAt: new(time.Time),
 	}
-	divisor, reported := int64(0), false
+	divisor := int64(0)
 	for i := range phases {
-		m := &phases[i]
-		t.add(m)
-		divisor += divisorOf(m)
-		reported = reported || m.Source == aggregate.FromReport
+		t.add(&phases[i])
+		divisor += phases[i].Divisor()
 	}
-	if divisor > 0 {
-		// As in aggregate: hundredths of a percent, half up.
-		rate := aggregate.Percent((2*10_000*t.AgentsSuccessful + divisor) / (2 * divisor))
-		t.SuccessRate = &rate
+	t.SuccessRate = aggregate.PercentOf(t.AgentsSuccessful, divisor)
+	if seen.unknown > 0 {
+		return t, nil
 	}
-	if !reported {
-		t.pool(agents)
-	}
-	return t
+	stats, err := seen.stats()
+	t.LatencyAvgMs, t.LatencyP50Ms, t.LatencyP95Ms = stats.AvgMs, stats.P50Ms, stats.P95Ms
+	t.LatencyP99Ms, t.LatencyMaxMs = stats.P99Ms, stats.MaxMs
+	return t, err
 }
 
 func (t *total) add(m *aggregate.Metrics) {
@@ -94,17 +89,6 @@ func (t *total) add(m *aggregate.Metrics) {
 	t.FinishedAt = later(t.FinishedAt, m.FinishedAt)
 }
 
-// divisorOf is what a phase's success rate is divided by.
-func divisorOf(m *aggregate.Metrics) int64 {
-	if m.Status == aggregate.Running {
-		return m.AgentsSuccessful + m.AgentsFailed
-	}
-	if m.AgentsCancelled == nil {
-		return m.AgentsTotal
-	}
-	return m.AgentsTotal - *m.AgentsCancelled
-}
-
 // sum is unknown where one of the two is.
 func sum(a, b *int64) *int64 {
 	if a == nil || b == nil {
@@ -123,27 +107,4 @@ func later(a, b *time.Time) *time.Time {
 		return b
 	}
 	return a
-}
-
-// pool sets the latencies over the final executions of all agents that were not cancelled: average rounded half up,
-// percentiles by nearest rank.
-func (t *total) pool(agents []agent) {
-	var all []int64
-	sum := int64(0)
-	for i := range agents {
-		if a := &agents[i]; a.LatencyMs != nil && a.Status != string(events.Cancelled) {
-			all = append(all, *a.LatencyMs)
-			sum += *a.LatencyMs
-		}
-	}
-	if len(all) == 0 {
-		return
-	}
-	slices.Sort(all)
-	n := int64(len(all))
-	average := (2*sum + n) / (2 * n)
-	percentile := func(percent int) *int64 { return &all[(percent*len(all)+99)/100-1] }
-	t.LatencyAvgMs = &average
-	t.LatencyP50Ms, t.LatencyP95Ms, t.LatencyP99Ms = percentile(50), percentile(95), percentile(99)
-	t.LatencyMaxMs = &all[n-1]
 }

@@ -6,10 +6,11 @@ import (
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// fold makes the record and the agents of one phase.
-func fold(phase string, list ...events.Event) (aggregate.Metrics, []agent) {
+// fold makes one phase of a run.
+func fold(phase string, list ...events.Event) *aggregate.Run {
 	key := testKey
 	key.Phase = phase
 	run := aggregate.NewRun(key)
@@ -17,7 +18,28 @@ func fold(phase string, list ...events.Event) (aggregate.Metrics, []agent) {
 		list[i].Key = key
 		run.Apply(&list[i])
 	}
-	return run.Metrics(), agentsOf(phase, list)
+	return run
+}
+
+// poolOf has the latencies of runs as a store surveys them.
+func poolOf(runs ...*aggregate.Run) *latencies {
+	seen := new(latencies)
+	for _, run := range runs {
+		r := sinks.Surveyed{Metrics: run.Metrics(), Latencies: sinks.AppendLatencies([]byte{}, run.TakeLatencyChanges())}
+		if err := seen.add(&r); err != nil {
+			panic(err)
+		}
+	}
+	return seen
+}
+
+// sumOf is the total of phases.
+func sumOf(t interface{ Fatal(...any) }, seen *latencies, phases ...aggregate.Metrics) *total {
+	sum, err := totalOf(phases, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
 }
 
 func value[T any](t *testing.T, p *T) T {
@@ -33,11 +55,11 @@ func latency(ms int64) func(*events.Event) { return func(e *events.Event) { e.La
 func TestTotalPoolsLatenciesAndDividesByEachPhasesOwnDivisor(t *testing.T) {
 	end := events.Event{ID: "f", Type: events.RunFinished, Outcome: events.OutcomeCompleted, OccurredAt: testStart.Add(time.Hour)}
 	expect := events.Event{ID: "r", Type: events.RunStarted, AgentsExpected: 4, OccurredAt: testStart}
-	closed, closedAgents := fold("1", expect, finished("e1", "a", 1, 1, latency(10)), finished("e2", "b", 1, 2, latency(20)), end)
-	running, runningAgents := fold("2", finished("e1", "a", 1, 0, latency(1000)), finished("e2", "b", 1, 3, func(e *events.Event) {
+	closed := fold("1", expect, finished("e1", "a", 1, 1, latency(10)), finished("e2", "b", 1, 2, latency(20)), end)
+	running := fold("2", finished("e1", "a", 1, 0, latency(1000)), finished("e2", "b", 1, 3, func(e *events.Event) {
 		e.Status, e.LatencyMs = events.Failed, 30
 	}))
-	got := totalOf([]aggregate.Metrics{closed, running}, append(closedAgents, runningAgents...))
+	got := sumOf(t, poolOf(closed, running), closed.Metrics(), running.Metrics())
 	if got.AgentsTotal != 6 || got.AgentsSuccessful != 3 || got.AgentsFailed != 1 || value(t, got.AgentsMissing) != 2 ||
 		value(t, got.Executions) != 4 {
 		t.Errorf("counts: %+v", got)
@@ -58,12 +80,12 @@ func TestTotalPoolsLatenciesAndDividesByEachPhasesOwnDivisor(t *testing.T) {
 }
 
 func TestTotalLeavesOpenWhatAReportedPhaseDoesNotSay(t *testing.T) {
-	counted, agents := fold("1", finished("e1", "a", 1, 1, nil))
-	reported, none := fold("2", events.Event{ID: "m", Type: events.RunReported, OccurredAt: testStart, Report: &events.Report{
+	counted := fold("1", finished("e1", "a", 1, 1, nil))
+	reported := fold("2", events.Event{ID: "m", Type: events.RunReported, OccurredAt: testStart, Report: &events.Report{
 		AgentsTotal: 4, AgentsSuccessful: 2, TokensIn: 5, Cost: 3,
 		LatencyP95Ms: 9,
 	}})
-	got := totalOf([]aggregate.Metrics{counted, reported}, append(agents, none...))
+	got := sumOf(t, poolOf(counted, reported), counted.Metrics(), reported.Metrics())
 	if got.Executions != nil || got.AgentsCancelled != nil || got.LatencyP95Ms != nil || got.FinishedAt != nil {
 		t.Errorf("not null: %+v", got)
 	}

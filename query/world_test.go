@@ -150,7 +150,7 @@ func (w *world) commit(ctx context.Context, list ...events.Event) error {
 			continue
 		}
 		version := change.Metrics.Version
-		change.Metrics = runs[id].Metrics()
+		change.Metrics, change.Latencies = runs[id].Metrics(), runs[id].TakeLatencyChanges()
 		change.Metrics.Version, change.Metrics.UpdatedAt = version, w.now
 		batch.Runs = append(batch.Runs, *change)
 	}
