@@ -1,6 +1,7 @@
 package query
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"testing"
@@ -31,6 +32,22 @@ func agentsAbove(phase, above string, room int, applied []events.Event) []agent 
 		w.add(&applied[i])
 	}
 	return w.agents()
+}
+
+func idsOf(agents []agent) []string {
+	var ids []string
+	for _, a := range agents {
+		ids = append(ids, a.AgentID)
+	}
+	return ids
+}
+
+func jsonText(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }
 
 // drawEvent makes an event of a small world, so that ids, attempts and times meet often.
@@ -107,6 +124,21 @@ func TestAgentsAddUpToTheRecordOfTheirRun(t *testing.T) {
 		equal("failed", byStatus["failed"], want.AgentsFailed)
 		equal("cancelled", byStatus["cancelled"], *want.AgentsCancelled)
 		equal("running", byStatus["running"], *want.AgentsRunning)
+
+		// A page is a part of the whole, whatever came in which order.
+		room := rapid.IntRange(1, 7).Draw(t, "room")
+		above := rapid.SampledFrom(append([]string{""}, "a0", "a2", "a5", "b")).Draw(t, "above")
+		var behind []agent
+		for _, a := range agents {
+			if a.AgentID > above && len(behind) < room {
+				behind = append(behind, a)
+			}
+		}
+		page := agentsAbove(testKey.Phase, above, room, applied)
+		equal("page", fmt.Sprint(idsOf(page)), fmt.Sprint(idsOf(behind)))
+		for i := range page {
+			equal("agent of a page", jsonText(page[i]), jsonText(behind[i]))
+		}
 
 		// A run of one phase is its own total.
 		sum := sumOf(t, poolOf(run), want)
