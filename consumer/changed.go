@@ -1,11 +1,9 @@
 package consumer
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -29,6 +27,9 @@ const (
 	headerStream   = "Runmetrics-Stream"
 	headerEpoch    = "Runmetrics-Epoch"
 	headerPosition = "Runmetrics-Position"
+	// headerFound is on an announcement without records, of a position that was found in the store: whoever committed the
+	// last of it may have died before it told.
+	headerFound = "Runmetrics-Found"
 )
 
 // ChangedSubject is where the commits of a deployment are announced.
@@ -41,25 +42,17 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	for i := range b.Runs {
 		records[i] = b.Runs[i].Metrics
 	}
-	// Who waits for a position reads headers: decoding the records of every commit would be most of its work.
-	header := nats.Header{
-		headerStream:   {b.Next.Stream},
-		headerEpoch:    {strconv.FormatInt(b.Next.Epoch, 10)},
-		headerPosition: {strconv.FormatUint(b.Next.Sequence, 10)},
-	}
 	for {
 		part := Changed{Stream: b.Next.Stream, Epoch: b.Next.Epoch}
 		part.Records, records = records[:min(len(records), recordsPerMessage)], records[min(len(records), recordsPerMessage):]
+		m := nats.NewMsg(ChangedSubject(deployment))
 		if len(records) == 0 {
 			part.Position = b.Next.Sequence
+			m.Header = positionHeader(b.Next)
 		}
-		data, err := json.Marshal(part)
-		if err != nil {
+		var err error
+		if m.Data, err = json.Marshal(part); err != nil {
 			return fmt.Errorf("encode announcement: %w", err)
-		}
-		m := &nats.Msg{Subject: ChangedSubject(deployment), Data: data}
-		if len(records) == 0 && b.Next.Stream != "" {
-			m.Header = header
 		}
 		if err := conn.PublishMsg(m); err != nil {
 			return fmt.Errorf("announce: %w", err)
@@ -70,63 +63,34 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	}
 }
 
-// Watch follows the commits of a deployment, whichever replica makes them.
-type Watch struct {
-	subscription *nats.Subscription
-
-	mu      sync.Mutex
-	through map[string]progress // by stream
-	changed chan struct{}       // closed and replaced on every announcement
+// AnnounceOther tells everybody who listens that something else than records was changed in the store, such as its dead
+// letters: answers from before may be wrong now.
+func AnnounceOther(conn *nats.Conn, deployment string) error {
+	return Announce(conn, deployment, &sinks.Batch{})
 }
 
-type progress struct {
-	epoch    int64
-	position uint64
-}
-
-// NewWatch listens on the connection until Close.
-func NewWatch(conn *nats.Conn, deployment string) (*Watch, error) {
-	w := &Watch{through: make(map[string]progress), changed: make(chan struct{})}
-	var err error
-	if w.subscription, err = conn.Subscribe(ChangedSubject(deployment), w.receive); err != nil {
-		return nil, fmt.Errorf("watch commits: %w", err)
+// announceFound tells where the store stands. Who was told of less has missed something, and reads it.
+func announceFound(conn *nats.Conn, deployment string, p sinks.Position) error {
+	data, err := json.Marshal(Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence, Records: []aggregate.Metrics{}})
+	if err != nil {
+		return fmt.Errorf("encode position: %w", err)
 	}
-	return w, nil
+	m := &nats.Msg{Subject: ChangedSubject(deployment), Header: positionHeader(p), Data: data}
+	m.Header.Set(headerFound, "1")
+	if err := conn.PublishMsg(m); err != nil {
+		return fmt.Errorf("announce position: %w", err)
+	}
+	return nil
 }
 
-// Close stops listening. Waiting calls end with their contexts.
-func (w *Watch) Close() error { return w.subscription.Unsubscribe() }
-
-func (w *Watch) receive(m *nats.Msg) {
-	stream := m.Header.Get(headerStream)
-	epoch, epochErr := strconv.ParseInt(m.Header.Get(headerEpoch), 10, 64)
-	position, positionErr := strconv.ParseUint(m.Header.Get(headerPosition), 10, 64)
-	if epochErr != nil || positionErr != nil {
-		return // not the last part, or not ours
+// positionHeader is for who waits for a position: decoding the records of every commit would be most of its work.
+func positionHeader(p sinks.Position) nats.Header {
+	if p.Stream == "" {
+		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if have := w.through[stream]; epoch > have.epoch || epoch == have.epoch && position > have.position {
-		w.through[stream] = progress{epoch, position}
-		close(w.changed)
-		w.changed = make(chan struct{})
-	}
-}
-
-// Wait returns when the stream is committed through sequence, or the context's error. Commits before the watch began
-// count once a later one is announced.
-func (w *Watch) Wait(ctx context.Context, stream string, sequence uint64) error {
-	for {
-		w.mu.Lock()
-		done, changed := w.through[stream].position >= sequence, w.changed
-		w.mu.Unlock()
-		if done {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	return nats.Header{
+		headerStream:   {p.Stream},
+		headerEpoch:    {strconv.FormatInt(p.Epoch, 10)},
+		headerPosition: {strconv.FormatUint(p.Sequence, 10)},
 	}
 }

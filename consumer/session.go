@@ -73,6 +73,10 @@ func (s *session) begin(ctx context.Context) error {
 	if s.stored, err = r.stored(ctx); err != nil {
 		return err
 	}
+	// A hint, as every announcement.
+	if err := announceFound(r.conn, r.deployment, s.stored); err != nil {
+		r.log.Debug("announce position", "error", err)
+	}
 	switch s.stream, err = r.js.Stream(ctx, r.stream); {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist yet; `runmetrics setup` makes it: %w", r.stream, err)

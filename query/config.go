@@ -31,6 +31,9 @@ type Config struct {
 	// Committed returns nil once the store has dealt with everything of the stream up to the receipt's sequence, or the
 	// error of the context.
 	Committed func(ctx context.Context, r Receipt) error
+	// Feed knows what changed lately; streams end when it is closed. One that nobody tells anything where nil: then streams
+	// show what is stored when they begin.
+	Feed *Feed
 	// State is what /readyz shows. It is called by each such request, so it must not ask the database.
 	State func() State
 	// Metrics answers /metrics, which is not there where this is nil. It must not ask the database either.
@@ -64,6 +67,12 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Feed == nil {
+		var err error
+		if c.Feed, err = NewFeed(FeedConfig{Changed: c.Reader.Changed, Log: c.Log, Now: c.Now}); err != nil {
+			return err
+		}
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -1,8 +1,12 @@
 package query
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -56,6 +60,10 @@ type StreamState struct {
 	Epoch        int64    `json:"epoch" doc:"How many timelines of the stream were read, 0 before the first commit."`
 	Position     uint64   `json:"position" doc:"The last sequence that is committed."`
 	LastSequence uint64   `json:"lastSequence" doc:"The last sequence that the stream is known to hold."`
+	Pending      uint64   `json:"pending" doc:"How many messages it is known to hold behind the position."`
+	Applied      int64    `json:"applied" doc:"Events of this epoch that were applied to a run, as deadLetters and duplicates as of the last commit this process made or found."`
+	Duplicates   int64    `json:"duplicates" doc:"Events of this epoch that were applied before."`
+	DeadLetters  int64    `json:"deadLetters" doc:"Messages of this epoch that no run could take."`
 	Gone         int64    `json:"gone" doc:"How many messages had left the stream before they were read, in this epoch."`
 	OutageHours  *float64 `json:"outageHours" doc:"How many hours the database could stay away before events are lost or refused; null where nothing bounds it."`
 	Reasons      []string `json:"reasons" nullable:"false"`
@@ -106,7 +114,12 @@ func (s *server) ready(_ context.Context, in *readyInput) (*readyOutput, error) 
 	if !s.mayRead(in.Authorization, in.APIKey) {
 		return &readyOutput{Body: map[string]string{"state": state.State}}, nil
 	}
-	state.Reasons = append([]string{}, state.Reasons...) // [] and not null
+	return &readyOutput{Body: shown(state)}, nil
+}
+
+// shown is a state with [] and not null wherever there is a list.
+func shown(state State) State {
+	state.Reasons = append([]string{}, state.Reasons...)
 	state.Streams = append([]StreamState{}, state.Streams...)
 	for i := range state.Streams {
 		state.Streams[i].Reasons = append([]string{}, state.Streams[i].Reasons...)
@@ -117,7 +130,35 @@ func (s *server) ready(_ context.Context, in *readyInput) (*readyOutput, error) 
 		copied.ParkedRows = append([]ParkedRow{}, copied.ParkedRows...)
 		state.Dataverse = &copied
 	}
-	return &readyOutput{Body: state}, nil
+	return state
+}
+
+// sharedState is the state as JSON, worked out at most twice a second however many clients are shown it.
+type sharedState struct {
+	mu     sync.Mutex
+	at     time.Time
+	body   []byte
+	number uint64 // changes with the body
+}
+
+const stateTime = 500 * time.Millisecond
+
+// now returns the body and its number, which is never 0.
+func (c *sharedState) now(state func() State, now time.Time) ([]byte, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.body != nil && now.Sub(c.at) < stateTime {
+		return c.body, c.number
+	}
+	body, err := json.Marshal(shown(state()))
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	c.at = now
+	if !bytes.Equal(body, c.body) {
+		c.body, c.number = body, c.number+1
+	}
+	return c.body, c.number
 }
 
 func (s *server) mayRead(authorization, apiKey string) bool {

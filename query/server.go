@@ -14,6 +14,7 @@ type server struct {
 	mux       *http.ServeMux
 	crossSite *http.CrossOriginProtection
 	spec      []byte // /openapi.json
+	states    sharedState
 
 	eventRequests chan struct{} // one for each request with events under way
 	summaries     chan struct{} // one for each summary under way
@@ -30,6 +31,7 @@ func New(c Config) (http.Handler, error) {
 	s.routeReport(api)
 	s.routeEvents(api)
 	s.routeList(api)
+	s.routeStream(api)
 	s.routeRun(api)
 	s.routeSummary(api)
 	s.routeHealth(api)

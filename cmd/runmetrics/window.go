@@ -64,6 +64,7 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 		Publish:     s.publish,
 		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
 		State:       func() query.State { return s.state(ctx) },
+		Feed:        s.feed,
 		Metrics:     measured,
 		Keys:        s.keys,
 		Loopback:    query.IsLoopback(s.cfg.HTTPAddr),
@@ -152,7 +153,9 @@ func (s *service) state(ctx context.Context) query.State {
 	for _, reader := range s.readers {
 		status := reader.Status()
 		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,
-			Position: status.Reached, LastSequence: status.LastSequence, Gone: status.Position.Gone, OutageHours: status.OutageHours}
+			Position: status.Reached, LastSequence: status.LastSequence, Pending: status.LastSequence - min(status.LastSequence, status.Reached),
+			Applied: status.Position.Applied, Duplicates: status.Position.Duplicates, DeadLetters: status.Position.DeadLetters,
+			Gone: status.Position.Gone, OutageHours: status.OutageHours}
 		for _, reason := range []string{status.Reason, status.Note} {
 			if reason != "" {
 				of.Reasons = append(of.Reasons, reason)

@@ -26,10 +26,10 @@ import (
 //	              │        ├─ own ──▶ copier ◀──── claim, settle ────┤             │
 //	              │        │            ▲  └──▶ Dataverse           │             │
 //	              │        │            │ wake                      │ read        │
-//	              │        └─ announce ─▶ changed ─▶ watch          │             │
-//	              │                                   │             ▼             │
+//	              │        └─ announce ─▶ changed ─▶ watch ─▶ feed ◀┤             │
+//	              │                                   │        │    ▼             │
 //	              └── status ──▶ state                └─ committed ─▶ window ─────┘
-//	                               │                                ▲ │
+//	                               │                           └──▶ ▲ │
 //	                               └──────── /readyz ───────────────┘ └──▶ clients
 //
 // It is opened from the ground up, lock, listener, broker, connection, store, readers, and closed the other way round.
@@ -45,6 +45,7 @@ type service struct {
 	js       jetstream.JetStream
 	store    sinks.Store
 	watch    *consumer.Watch
+	feed     *query.Feed // what watch hears, for live clients and for answers that need no store
 	readers  []*consumer.Reader
 	shares   *consumer.Shares   // nil with one stream: there is nothing to share
 	copier   *copier            // nil without a copy in Dataverse
@@ -158,7 +159,11 @@ func (s *service) prepareEmbedded(ctx context.Context) error {
 
 func (s *service) openReaders(context.Context) error {
 	var err error
-	if s.watch, err = consumer.NewWatch(s.conn, s.cfg.Deployment); err != nil {
+	if s.feed, err = query.NewFeed(query.FeedConfig{Changed: s.store.Changed, Log: s.log}); err != nil {
+		return err
+	}
+	follower := consumer.Follower{Changed: s.feed.Changed, Lost: s.feed.Lost, Missed: s.feed.Missed}
+	if s.watch, err = consumer.Follow(s.conn, s.cfg.Deployment, follower); err != nil {
 		return err
 	}
 	for _, stream := range s.cfg.Streams {
@@ -187,6 +192,7 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, s.feed.Close)
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(requestTime, stopReading) })
 	group.Go(func() error {
@@ -227,6 +233,9 @@ const flushTime = time.Second
 // close closes what is open, in reverse order, and logs what fails: there is nobody left to act on it.
 func (s *service) close() {
 	var errs []error
+	if s.feed != nil {
+		s.feed.Close()
+	}
 	if s.watch != nil && s.conn.IsConnected() {
 		errs = append(errs, s.watch.Close())
 	}
