@@ -95,8 +95,8 @@ func (f *Feed) Counts() FeedCounts {
 	return counts
 }
 
-// Moment is the state of the store as it is known now.
-func (f *Feed) at() moment {
+// current is the state of the store as it is known now.
+func (f *Feed) current() moment {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.moment

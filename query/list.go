@@ -59,6 +59,11 @@ func (s *server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if err != nil {
 		return nil, s.storeFailed(ctx, "list-metrics", err)
 	}
+	clock := clockOf(ctx)
+	clock.see(found...)
+	if l.filter.Status != aggregate.Stalled { // runs that turn stalled are not among these
+		clock.seenAll()
+	}
 	out := page{Metrics: append([]aggregate.Metrics{}, found[:min(len(found), l.limit)]...)} // [] and not null
 	if len(found) > l.limit {
 		last := &out.Metrics[l.limit-1]

@@ -110,6 +110,9 @@ func (s *server) run(ctx context.Context, in *runInput) (*runOutput, error) {
 	case len(detail.Metrics) == 0 && detail.DeadLetters == 0:
 		return nil, problem(http.StatusNotFound, "nothing is known of this run")
 	}
+	clock := clockOf(ctx)
+	clock.see(detail.Metrics...)
+	clock.seenAll()
 	return &runOutput{Body: detail}, nil
 }
 

@@ -15,6 +15,7 @@ type server struct {
 	crossSite *http.CrossOriginProtection
 	spec      []byte // /openapi.json
 	states    sharedState
+	answers   knownAnswers
 
 	eventRequests chan struct{} // one for each request with events under way
 	summaries     chan struct{} // one for each summary under way
@@ -28,6 +29,7 @@ func New(c Config) (http.Handler, error) {
 	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection(),
 		eventRequests: make(chan struct{}, maxEventRequests), summaries: make(chan struct{}, summariesAtOnce)}
 	api := humago.New(s.mux, s.describe())
+	api.UseMiddleware(s.revalidate)
 	s.routeReport(api)
 	s.routeEvents(api)
 	s.routeList(api)

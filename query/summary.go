@@ -128,17 +128,22 @@ func (s *server) readSummary(ctx context.Context, f sinks.Filter, progress func(
 	}
 	var seen latencies
 	divisor := int64(0)
+	clock := clockOf(ctx)
 	err := s.Reader.Survey(ctx, f, func(r *sinks.Surveyed) error {
 		progress()
 		divisor += r.Divisor()
 		if r.Status == aggregate.Running && r.UpdatedAt.Before(f.IdleSince) {
 			r.Status = aggregate.Stalled
 		}
+		clock.see(r.Metrics)
 		sum.add(&r.Metrics)
 		return seen.add(r)
 	})
 	if err != nil {
 		return sum, err
+	}
+	if f.Status != aggregate.Stalled { // runs that turn stalled are not among these
+		clock.seenAll()
 	}
 	sum.SuccessRate = aggregate.PercentOf(sum.AgentsSuccessful, divisor)
 	if err := s.foldBlind(ctx, &seen, progress); err != nil {
