@@ -3,7 +3,7 @@ import { arrange, el, show } from "./dom.js";
 import { cost, count, span, tokens } from "./figures.js";
 import { exact } from "./format.js";
 import { status } from "./icons.js";
-import { Headings, walk } from "./table.js";
+import { Headings, message, walk } from "./table.js";
 import { untrusted } from "./text.js";
 
 const STEP = 100;
@@ -21,16 +21,6 @@ const columns = [
   { name: "cost", label: "Cost", number: true, key: (agent) => agent.costUSD, cell: (agent) => cost(agent) },
   { name: "error", label: "Error", key: (agent) => agent.error, cell: (agent) => (agent.error ? message(agent.error) : "") },
 ];
-
-// message shows the beginning of an error, and all of it when it is pressed.
-function message(error) {
-  const button = el("button", { class: "plain-text", type: "button", "data-stop": true, "aria-expanded": "false" }, untrusted(error));
-  button.addEventListener("click", () => {
-    const open = button.closest("tr").classList.toggle("open");
-    button.setAttribute("aria-expanded", String(open));
-  });
-  return button;
-}
 
 export class AgentsTable {
   root;
@@ -80,7 +70,7 @@ export class AgentsTable {
     const held = this.#rows.get(key);
     if (held?.seen === seen) return held.row;
     const row = el("tr", { class: held ? "changed" : null, "data-key": agent.agentId }, columns.map(({ name, number, cell }) =>
-      el("td", { class: [number && "number", ["agent", "name"].includes(name) && "name", name === "error" && "message"].filter(Boolean).join(" ") || null }, cell(agent))));
+      el("td", { class: [number && "number", ["agent", "name"].includes(name) && "name", name === "error" && "message bad"].filter(Boolean).join(" ") || null }, cell(agent))));
     this.#rows.set(key, { row, seen });
     return row;
   }

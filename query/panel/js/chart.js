@@ -26,6 +26,12 @@ function resolved(name) {
   return value;
 }
 
+// tickTime is a time on the axis, as short as its step allows.
+function tickTime(seconds, step) {
+  const options = step >= 86_400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 && { second: "2-digit" }) };
+  return new Intl.DateTimeFormat("en-GB", options).format(seconds * 1000);
+}
+
 // Chart draws series {label, tone, dash, of(run), format(number)} of runs, oldest first.
 export class Chart extends Figure {
   #series; #zero;
@@ -57,7 +63,7 @@ export class Chart extends Figure {
     const word = (run) => this.#series.map(({ label, of, format }) => `${label} ${of(run) === null ? "unknown" : format(of(run))}`).join(", ");
     this.#box.setAttribute("aria-label", last ? `${runs.length} runs. Newest: ${word(last)}.` : "No runs.");
     show(this.#value, last ? this.#words(runs.length - 1) : "No run has this number yet.");
-    this.say("", () => ({
+    this.say(this.#series.length > 1 ? this.#series.map(({ label, dash }) => (dash ? `${label} (dashed)` : label)).join(", ") : "", () => ({
       head: ["Started", ...this.#series.map(({ label }) => label)],
       rows: runs.toReversed().map((run) => [moment(run.createdAt), ...this.#series.map(({ of, format }) => (of(run) === null ? "–" : format(of(run))))]),
     }));
@@ -90,7 +96,7 @@ export class Chart extends Figure {
       width: this.#box.clientWidth || 400, height: 180, padding: [8, 6, 0, 0], legend: { show: false },
       cursor: { y: false, points: { size: 7, fill: sheet } },
       scales: { y: { range: (_, low, high) => this.#range(low, high) } },
-      axes: [{ ...axis, space: 70, size: 26 }, { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) }],
+      axes: [{ ...axis, space: 64, size: 26, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickTime(tick, step)) }, { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) }],
       series: [{}, ...this.#series.map(({ label, tone, dash }) => ({
         label, stroke: resolved(tone), width: 1.6, dash, spanGaps: true, points: { show: this.#runs.length < 60, size: 4, fill: sheet },
       }))],

@@ -26,12 +26,12 @@ export class Filters {
     this.#changed = changed;
     this.#window = windows.find(({ name }) => name === query.get("window")) ?? windows.find(({ name }) => name === USUAL);
     this.#values = Object.fromEntries(fields.map((name) => [name, query.get(name) ?? ""]));
-    this.#search = el("input", { type: "search", placeholder: "Search what is loaded", "aria-label": "Search the runs that are loaded", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: searched });
+    this.#search = el("input", { type: "search", placeholder: "Search loaded runs", "aria-label": "Search the runs that are loaded", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: searched });
     this.root = el("div", { class: "filters", role: "search", "aria-label": "Runs" },
-      this.#segments(), this.#status(),
-      this.#text("campaignId", "Campaign", 64), this.#text("runId", "Run", 64), this.#text("phase", "Phase", 16),
-      el("span", { class: "field search" }, this.#search),
-      el("span", { class: "end" }, this.#export("csv", "CSV"), this.#export("ndjson", "NDJSON")));
+      this.#segments(), el("span", { class: "field search" }, this.#search), this.#unfold(),
+      el("div", { class: "folded", id: "more-filters" }, this.#status(),
+        this.#text("campaignId", "Campaign", 64), this.#text("runId", "Run", 64), this.#text("phase", "Phase", 16)),
+      el("span", { class: "end" }, el("span", { class: "quiet" }, "Export"), this.#export("csv", "CSV"), this.#export("ndjson", "NDJSON")));
   }
 
   // api is what to ask the API for.
@@ -92,6 +92,13 @@ export class Filters {
         type: "radio", name: "window", value: window.name, checked: window === this.#window,
         onchange: () => { this.#window = window; this.#changed(); },
       }), window.label)));
+  }
+
+  // unfold is a button on narrow screens, where the other filters are folded away unless one is set.
+  #unfold() {
+    const button = el("button", { class: "button unfold", type: "button", "aria-expanded": String(this.narrowed), "aria-controls": "more-filters" }, "Filters");
+    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true")));
+    return button;
   }
 
   #status() {

@@ -11,17 +11,18 @@ export function exact(n) {
 
 const scales = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
-// compact is a count in about three digits: 812, 9,812, 12.3 k, 1.2 M. It is cut, not rounded up into the next unit.
+// compact is a count in about three digits: 812, 9,812, 12.3 k, 1.24 M. It is cut, not rounded up into the next unit.
 export function compact(n) {
   if (Math.abs(n) < 10_000) return [exact(n), ""];
   const [size, unit] = scales.find(([limit]) => Math.abs(n) >= limit);
   return [significant(n / size), unit];
 }
 
-// significant writes up to three digits and never rounds 999.9 up to 1000.
+// significant writes three digits and never rounds 999.9 up to 1000.
 function significant(n) {
-  const power = n < 10 ? 100 : n < 100 ? 10 : 1;
-  return String(Math.floor(n * power + 1e-9) / power);
+  const digits = n < 10 ? 2 : n < 100 ? 1 : 0;
+  const power = 10 ** digits;
+  return (Math.floor(n * power + 1e-9) / power).toFixed(digits);
 }
 
 // money is US dollars: $3.48, $0.0021, $12.3 k.

@@ -71,7 +71,7 @@ export class Header {
       : behind ? ["quiet", "behind", `${text(compact(behind))} behind`]
         : ["quiet", "caught", "Caught up"];
     const copy = state.dataverse ? [` · Dataverse `, el("span", { class: ["active", "standby"].includes(state.dataverse.state) ? "" : "warn" }, state.dataverse.state)] : [];
-    show(this.#pipeline, icon(image), el("span", {}, el("span", { class: tone }, words), copy, ` · at ${exact(sum("position"))}`));
+    show(this.#pipeline, icon(image), el("span", {}, el("span", { class: tone }, words), copy, ` · position ${exact(sum("position"))}`));
     this.#pipeline.title = [`${exact(sum("position"))} of ${exact(sum("lastSequence"))} messages are committed`, ...(state.reasons ?? [])].join("\n");
   }
 

@@ -5,7 +5,7 @@ import { ago, exact, moment } from "./format.js";
 import { blankRows, failure } from "./notice.js";
 import { Refresher } from "./refresher.js";
 import { lettersLink, runLink } from "./route.js";
-import { walk } from "./table.js";
+import { message, walk } from "./table.js";
 import { untrusted } from "./text.js";
 
 const PAGE = 50;
@@ -33,7 +33,7 @@ export class LettersView {
     this.root = el("div", {},
       el("div", { class: "title" }, el("h1", {}, "Dead letters"),
         el("span", { class: "quiet" }, "Messages that could not be applied. They are kept; nothing else waits for them.")),
-      this.#fault, el("div", { class: "filters", role: "search", "aria-label": "Dead letters" }, field("campaignId", "Campaign"), field("runId", "Run")),
+      this.#fault, el("div", { class: "filters few", role: "search", "aria-label": "Dead letters" }, field("campaignId", "Campaign"), field("runId", "Run")),
       el("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Dead letters" },
         el("table", { class: "letters" }, el("caption", { class: "unseen" }, "Dead letters, newest first"),
           el("thead", {}, el("tr", {}, head.map((label, index) => el("th", { scope: "col", class: index > 4 ? "number" : null }, label)))), this.#body)),
@@ -111,11 +111,11 @@ function waiting(title, text = "") {
 }
 
 function row(letter) {
-  const run = letter.campaignId && letter.runId ? el("a", { href: runLink(letter), "data-stop": true }, untrusted(letter.runId)) : letter.runId ? untrusted(letter.runId) : "";
+  const run = letter.campaignId && letter.runId ? el("a", { href: runLink(letter), }, untrusted(letter.runId)) : letter.runId ? untrusted(letter.runId) : "";
   return el("tr", {},
     el("td", { class: "lead" }, untrusted(letter.reason)),
     el("td", {}, letter.field ? untrusted(letter.field, { class: "mono" }) : ""),
-    el("td", { class: "message", title: null }, letter.detail ? untrusted(letter.detail) : ""),
+    el("td", { class: "message" }, letter.detail ? message(letter.detail) : ""),
     el("td", { class: "name" }, letter.campaignId ? untrusted(letter.campaignId) : ""),
     el("td", { class: "name" }, run),
     el("td", { class: "number quiet" }, el("time", { datetime: letter.time, title: moment(letter.time) }, ago(letter.time, Date.now()))),

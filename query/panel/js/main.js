@@ -50,7 +50,7 @@ function open(first) {
   view?.close();
   const { parts, query } = parse(location.hash);
   const found = views[parts[0]];
-  view = found?.parts === parts.length ? found.make(context, parts, query) : unknown();
+  view = found?.parts === parts.length && !parts.slice(1).includes("") ? found.make(context, parts, query) : unknown();
   header.at(parts[0] === "campaign" || parts[0] === "run" ? "" : parts[0]);
   document.title = view.title ? `${view.title} · runmetrics` : "runmetrics";
   show(main, view.root);

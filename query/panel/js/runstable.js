@@ -29,13 +29,14 @@ function length(run) { return run.finishedAt ? Date.parse(run.finishedAt) - Date
 
 // crew shows how many agents are done of how many there are, and a bar of what became of them.
 function crew(run) {
-  const parts = [["succeeded", run.agentsSuccessful], ["failed", run.agentsFailed], ["cancelled", run.agentsCancelled ?? 0], ["running", run.agentsRunning ?? 0]];
+  const rest = ["running", "stalled"].includes(run.status) ? "running" : "lost"; // nobody runs in a run that is over
+  const parts = [["succeeded", run.agentsSuccessful], ["failed", run.agentsFailed], ["cancelled", run.agentsCancelled ?? 0], [rest, run.agentsRunning ?? 0]];
   const all = Math.max(run.agentsTotal, run.agentsExpected ?? 0);
   const done = run.agentsSuccessful + run.agentsFailed + (run.agentsCancelled ?? 0);
   const words = [...parts, ["missing", run.agentsMissing ?? 0]].filter(([, n]) => n).map(([word, n]) => `${exact(n)} ${word}`).join(", ");
   return el("span", { class: "crew", title: words },
     el("span", { class: "share", "aria-hidden": "true" }, parts.filter(([, n]) => n).map(([word, n]) => place(el("i", { class: word }), { width: `${(100 * n) / all}%` }))),
-    el("span", {}, count(done), el("span", { class: "quiet" }, " / "), all ? count(all) : none("no agent is known yet"), words ? el("span", { class: "unseen" }, `: ${words}`) : null));
+    el("span", { class: "of" }, count(done), el("span", { class: "quiet" }, " / "), all ? count(all) : none("no agent is known yet"), words ? el("span", { class: "unseen" }, `: ${words}`) : null));
 }
 
 // RunsTable draws records that it is given and asks for the empty message where there are none.

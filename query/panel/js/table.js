@@ -1,5 +1,6 @@
 // What tables share: headings that sort, and rows that can be walked with the keyboard.
 import { el } from "./dom.js";
+import { untrusted } from "./text.js";
 
 // Headings is the head of a table. A column is {name, label, number, key}; key gives what is compared, and a column
 // without one cannot be sorted by.
@@ -70,4 +71,14 @@ export function walk(body) {
   };
   document.addEventListener("keydown", listener);
   return () => document.removeEventListener("keydown", listener);
+}
+
+// message shows the beginning of a long text, and all of it when it is pressed.
+export function message(text) {
+  const button = el("button", { class: "plain-text", type: "button", "data-stop": true, "aria-expanded": "false" }, untrusted(text));
+  button.addEventListener("click", () => {
+    const open = button.closest("tr").classList.toggle("open");
+    button.setAttribute("aria-expanded", String(open));
+  });
+  return button;
 }

@@ -20,7 +20,7 @@ const tiles = [
   },
   {
     name: "latencyP95Ms", label: "Latency, p95", figure: (s) => span(s.latencyP95Ms),
-    aside: (s) => (s.latencyUnknownRuns ? `${exact(s.latencyUnknownRuns)} runs without latencies` : s.latencyAgents ? `p99 ${text(duration(s.latencyP99Ms))}` : ""),
+    aside: (s) => (s.latencyUnknownRuns ? `not known of ${exact(s.latencyUnknownRuns)} ${s.latencyUnknownRuns === 1 ? "run" : "runs"}` : s.latencyAgents ? `p99 ${text(duration(s.latencyP99Ms))}` : ""),
     spark: (runs) => line(runs.map((run) => run.latencyP95Ms), "p95 latency of the newest runs"),
   },
   {
@@ -37,7 +37,7 @@ const tiles = [
   {
     name: "agentsRunning", label: "Agents running", figure: (s) => count(s.agentsRunning, "agents"),
     aside: (s) => `of ${text(compact(s.agentsTotal))} agents`,
-    spark: (runs) => bars(runs.map((run) => run.agentsRunning ?? 0), "Agents running in the newest runs"),
+    spark: (runs) => bars(runs.map((run) => run.agentsTotal), "Agents of the newest runs"),
   },
   {
     name: "runs", label: "Runs", figure: (s) => count(s.runs, "runs"),
@@ -56,9 +56,9 @@ export class Tiles {
 
   constructor() {
     for (const { name, label } of tiles) {
-      const part = { figure: el("div", { class: "figure", "data-figure": name }), aside: el("div", { class: "aside" }), spark: el("div", {}) };
+      const part = { figure: el("div", { class: "figure", "data-figure": name }), aside: el("div", { class: "aside" }), spark: el("div", { class: "spark-box" }) };
       this.#parts.set(name, part);
-      this.root.append(el("div", { class: "tile" }, el("h2", {}, label), part.figure, part.aside, part.spark));
+      this.root.append(el("div", { class: `tile tile-${name}` }, el("h2", {}, label), part.figure, part.aside, part.spark));
     }
   }
 

@@ -15,6 +15,14 @@ function spanOf(agent) {
   return { agent, began: end === null ? began : Math.min(began, end), end };
 }
 
+// roundStep is a step of the scale that people count in, at least as long as asked for.
+function roundStep(ms) {
+  const steps = [60e3, 120e3, 300e3, 600e3, 1200e3, 1800e3, 3600e3, 2 * 3600e3, 6 * 3600e3, 12 * 3600e3, 86_400e3];
+  if (ms > 30e3) return steps.find((step) => step >= ms) ?? Math.ceil(ms / 86_400e3) * 86_400e3;
+  const power = 10 ** Math.floor(Math.log10(ms));
+  return [1, 2, 5, 10].find((lead) => lead * power >= ms) * power;
+}
+
 export class Timeline {
   root;
   #note = el("span", { class: "quiet" });
@@ -52,9 +60,10 @@ export class Timeline {
 
   #drawScale() {
     if (this.#lanes.length === 0) return void show(this.#scale);
-    const steps = this.#box.clientWidth < 500 ? 2 : 4;
-    show(this.#scale, Array.from({ length: steps + 1 }, (_, index) =>
-      place(el("span", {}, index === 0 ? "0" : text(duration(((this.#to - this.#from) * index) / steps))), { left: `${(100 * index) / steps}%` })));
+    const length = this.#to - this.#from;
+    const step = roundStep(length / (this.#box.clientWidth < 500 ? 3 : 6));
+    const times = Array.from({ length: Math.floor(length / step) + 1 }, (_, index) => index * step);
+    show(this.#scale, times.map((ms) => place(el("span", {}, ms === 0 ? "0" : text(duration(ms))), { left: `${(100 * ms) / length}%` })));
   }
 
   #drawLanes() {
