@@ -35,7 +35,7 @@ func setting(t *testing.T, name string, preset uint64) uint64 {
 }
 
 // until fails the test unless the condition becomes true in time.
-func until(t *testing.T, limit time.Duration, what string, condition func() bool) {
+func until(t testing.TB, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(limit)
 	tick := time.NewTicker(5 * time.Millisecond)
