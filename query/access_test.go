@@ -2,9 +2,13 @@ package query_test
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apexsalesai/runmetrics/query"
 )
@@ -62,7 +66,7 @@ func withKeys(t *testing.T, changes ...func(*query.Config)) (w *world, read, wri
 	t.Helper()
 	var file strings.Builder
 	token := func(id string, scopes ...string) string {
-		line, token, err := query.NewKey(id, scopes, rand.Reader)
+		line, token, err := query.NewKey(id, scopes, time.Time{}, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,20 +130,93 @@ func TestKeysOpenWhatTheirScopeAllows(t *testing.T) {
 	}
 }
 
-func TestRefusedKeysAreLoggedByTheirIDAlone(t *testing.T) {
+func TestRefusedAttemptsAreLoggedByTheIDOfTheKeyAlone(t *testing.T) {
 	t.Parallel()
 	w, read, write := withKeys(t)
 	id, secret, _ := strings.Cut(read, ".")
 	w.send(http.MethodGet, campaign, "", "X-API-Key", id+".wrong-secret")
-	w.send(http.MethodGet, campaign, "", "X-API-Key", secret) // pasted without its id
-	w.send(http.MethodGet, campaign, "", "X-API-Key", write)
-	w.send(http.MethodGet, campaign, "")
+	w.send(http.MethodGet, campaign+"/"+secret+"?key="+secret, "", "X-API-Key", secret) // pasted without its id
+	w.send(http.MethodGet, campaign, "", "Authorization", "Bearer "+write)
+	w.send(http.MethodGet, campaign, "", "Authorization", "Basic "+secret)
+	w.send(http.MethodGet, "/readyz", "", "X-API-Key", secret+"."+id)
 	log := w.log.String()
-	if n := strings.Count(log, "api key refused"); n != 3 {
-		t.Errorf("logged %d times: %s", n, log)
+	for _, line := range []string{`key_id=reader reason="wrong secret"`, `key_id="" reason="unknown key"`,
+		`key_id=writer reason="lacks the scope read"`, `key_id="" reason="no key"`} {
+		if !strings.Contains(log, line+" remote_addr=192.0.2.1:1234") {
+			t.Errorf("no line has %s", line)
+		}
 	}
-	if !strings.Contains(log, "key_id=reader") || !strings.Contains(log, "key_id=writer") ||
-		strings.Contains(log, secret) || strings.Contains(log, "wrong-secret") || strings.Contains(log, write) {
+	if n := strings.Count(log, "api request refused"); n != 5 {
+		t.Errorf("logged %d times", n)
+	}
+	_, writeSecret, _ := strings.Cut(write, ".")
+	for _, hidden := range []string{secret, secret[:8], writeSecret, "wrong-secret"} {
+		if strings.Contains(log, hidden) {
+			t.Errorf("the log shows %s", hidden)
+		}
+	}
+	if t.Failed() {
+		t.Log(log)
+	}
+}
+
+// TestStrangersSeeTheSameWhereverTheyKnock: status, headers and body tell nothing of which routes there are.
+func TestStrangersSeeTheSameWhereverTheyKnock(t *testing.T) {
+	t.Parallel()
+	w, read, _ := withKeys(t)
+	seen := map[string]string{}
+	for _, key := range []string{"", "reader.wrong", "nobody.x"} {
+		for _, target := range []string{campaign, campaign + "/c/runs/r", "/api/events", "/api/nothing", "/nothing", "/metrics",
+			"/api/metrics/campaign/stream", "//", "/panel/../api/metrics/campaign", "/panel/%2e%2e/api/metrics/campaign",
+			"/panel/..%2Fmetrics", "/api/../readyz", campaign + "/", "/healthz/", "/.git/config", campaign + "/%00/runs/x"} {
+			for _, method := range []string{"GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"} {
+				w.now = w.now.Add(time.Second)
+				got := w.send(method, target, "{}", "X-API-Key", key)
+				if got.Code != http.StatusUnauthorized {
+					t.Errorf("%s %s: status %d", method, target, got.Code)
+				}
+				seen[jsonOf(got.Header())+got.Body.String()] = method + " " + target
+			}
+		}
+	}
+	if len(seen) != 1 {
+		t.Errorf("%d different answers: %v", len(seen), seen)
+	}
+	if got := w.send("GET", "/api/../readyz", "", "X-API-Key", read); got.Code == http.StatusUnauthorized {
+		t.Errorf("a reader is told %d", got.Code)
+	}
+}
+
+func TestEveryoneSeesThePanelAndWhetherTheProcessLives(t *testing.T) {
+	t.Parallel()
+	w, _, _ := withKeys(t)
+	for target, status := range map[string]int{"/": 200, "/panel/index.html": 200, "/panel/nothing.js": 404, "/healthz": 200,
+		"/readyz": 200, "/openapi.json": 200} {
+		if got := w.send(http.MethodGet, target, ""); got.Code != status {
+			t.Errorf("%s: status %d, want %d", target, got.Code, status)
+		}
+	}
+	if log := w.log.String(); log != "" {
+		t.Errorf("logged: %s", log)
+	}
+}
+
+func TestUseIsCountedByKeyAndStatusAndLoggedAtFirst(t *testing.T) {
+	t.Parallel()
+	var keys *query.Keys
+	w, read, write := withKeys(t, func(c *query.Config) { keys = c.Keys })
+	for range 3 {
+		w.send(http.MethodGet, campaign, "", "X-API-Key", read)
+	}
+	w.send(http.MethodGet, campaign, "", "X-API-Key", write)
+	w.send(http.MethodGet, "/nothing", "", "X-API-Key", read)
+	w.send(http.MethodGet, campaign, "", "X-API-Key", "reader.wrong")
+	w.send(http.MethodGet, "/healthz", "")
+	want := []query.Use{{"", 200, 1}, {"", 401, 1}, {"reader", 200, 3}, {"reader", 404, 1}, {"writer", 403, 1}}
+	if got := keys.Uses(); !slices.Equal(got, want) {
+		t.Errorf("counted %+v", got)
+	}
+	if log := w.log.String(); strings.Count(log, `first time by this process" key_id=reader`) != 1 {
 		t.Errorf("log: %s", log)
 	}
 }
@@ -179,8 +256,25 @@ func TestAnswersCarrySecurityHeaders(t *testing.T) {
 	for _, target := range []string{campaign, "/nothing", "/healthz", "/openapi.json"} {
 		got := w.send(http.MethodGet, target, "").Header()
 		if got.Get("X-Content-Type-Options") != "nosniff" || got.Get("Referrer-Policy") != "no-referrer" ||
-			!strings.Contains(got.Get("Content-Security-Policy"), "default-src 'none'") {
+			!strings.Contains(got.Get("Content-Security-Policy"), "default-src 'none'") ||
+			got.Get("Cross-Origin-Resource-Policy") != "same-origin" || got.Get("Cache-Control") == "" {
 			t.Errorf("%s: %v", target, got)
+		}
+	}
+}
+
+func TestBrowsersAreToldToComeByTLSOnceTheyDid(t *testing.T) {
+	t.Parallel()
+	w, _, _ := withKeys(t)
+	for host, want := range map[string]bool{"metrics.example.com": true, "localhost:8080": false, "": false} {
+		r := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+		if host != "" {
+			r.Host, r.TLS = host, &tls.ConnectionState{}
+		}
+		got := httptest.NewRecorder()
+		w.handler.ServeHTTP(got, r)
+		if sent := got.Header().Get("Strict-Transport-Security") != ""; sent != want {
+			t.Errorf("%q: sent %v", host, sent)
 		}
 	}
 }

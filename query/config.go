@@ -39,8 +39,13 @@ type Config struct {
 	// Metrics answers /metrics, which is not there where this is nil. It must not ask the database either.
 	Metrics http.Handler
 
-	// Keys are asked for by everything under /api. With nil the window is open to whoever reaches the listener.
+	// Keys are asked for by everything but the panel's files, /healthz, /readyz and /openapi.json. With nil the window is
+	// open to whoever reaches the listener.
 	Keys *Keys
+	// KeyRate is how many requests a second each key may send, and twice as many at once; 0 is any number.
+	KeyRate int
+	// Origins are those of pages that browsers let ask from elsewhere, as CheckOrigin wants them. They need Keys.
+	Origins []string
 	// Loopback says that the listener is bound to a loopback address. Without keys the Host header must then be a
 	// loopback name, or any web page could reach us under a name of its own that resolves to 127.0.0.1.
 	Loopback bool
@@ -64,6 +69,8 @@ func (c *Config) complete() error {
 		return errors.New("query config: Committed is missing")
 	case c.State == nil:
 		return errors.New("query config: State is missing")
+	case len(c.Origins) > 0 && c.Keys == nil:
+		return errors.New("query config: Origins need Keys")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -160,11 +160,3 @@ func (c *sharedState) now(state func() State, now time.Time) ([]byte, uint64) {
 	}
 	return c.body, c.number
 }
-
-func (s *server) mayRead(authorization, apiKey string) bool {
-	if s.Keys == nil {
-		return true
-	}
-	_, scopes, known := s.Keys.find(tokenOf(authorization, apiKey))
-	return known && scopes.has(ScopeRead)
-}

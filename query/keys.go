@@ -1,9 +1,7 @@
 package query
 
 import (
-	"bufio"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -11,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The scopes that a key can have.
@@ -22,15 +21,20 @@ const (
 // secretSize is the randomness of a secret in bytes. That much needs no slow hash.
 const secretSize = 32
 
-// Keys are the API keys of a file. It holds their hashes, never a secret.
-type Keys struct {
-	byID map[string]key
+// keyFile is what a file of keys holds: their hashes, never a secret.
+type keyFile struct {
+	byID   map[string]key
+	digest [sha256.Size]byte // of the text
 }
 
 type key struct {
-	hash   [sha256.Size]byte
-	scopes scopes
+	hash    [sha256.Size]byte
+	scopes  scopes
+	expires time.Time // zero: never
+	comment string
 }
+
+func (k *key) expired(now time.Time) bool { return !k.expires.IsZero() && !now.Before(k.expires) }
 
 type scopes []string
 
@@ -38,47 +42,63 @@ func (s scopes) has(scope string) bool { return slices.Contains(s, scope) }
 
 // ParseKeys reads a file with one key a line:
 //
-//	<id> <scopes, comma separated> <SHA-256 of the secret, hexadecimal> [# comment]
+//	<id> <scopes, comma separated> <SHA-256 of the secret, hexadecimal> [expires=<date>] [# comment]
 //
-// Empty lines and lines that begin with # are skipped. The error names every fault with its line. It never quotes a
+// A key that expires is refused from the beginning of the date on, in UTC. Empty lines and lines that begin with # are
+// skipped. The error names every fault with its line. It never quotes a
 // line: somebody may have pasted a secret into it. A file without any key is a fault, too.
 func ParseKeys(r io.Reader) (*Keys, error) {
-	keys := &Keys{byID: map[string]key{}}
+	file, err := parseKeyFile(r)
+	if err != nil {
+		return nil, err
+	}
+	return newKeys(file), nil
+}
+
+func parseKeyFile(r io.Reader) (*keyFile, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxFollowed+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > maxFollowed:
+		return nil, fmt.Errorf("it has over %d bytes", maxFollowed)
+	}
+	file := &keyFile{byID: map[string]key{}, digest: digestOf([][]byte{text}, nil)}
 	var faults []error
-	lines := bufio.NewScanner(r)
 	number := 0
-	for lines.Scan() {
+	for line := range strings.Lines(string(text)) {
 		number++
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+		line, comment, _ := strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
 			continue
 		}
-		for _, fault := range keys.add(fields) {
+		for _, fault := range file.add(fields, strings.TrimSpace(comment)) {
 			faults = append(faults, fmt.Errorf("line %d: %w", number, fault))
 		}
 	}
-	if err := lines.Err(); err != nil {
-		faults = append(faults, fmt.Errorf("line %d: %w", number+1, err))
-	}
-	if len(faults) == 0 && len(keys.byID) == 0 {
+	if len(faults) == 0 && len(file.byID) == 0 {
 		faults = append(faults, errors.New("there is no key in it"))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return keys, nil
+	return file, nil
 }
 
+// expiresField begins the field of a line that says when its key expires.
+const expiresField = "expires="
+
 // add takes one line in and returns what is wrong with it.
-func (k *Keys) add(fields []string) []error {
-	if len(fields) < 3 || len(fields) > 3 && !strings.HasPrefix(fields[3], "#") {
-		return []error{errors.New("must be: <id> <scopes> <sha256 of the secret in hex> [# comment]")}
+func (f *keyFile) add(fields []string, comment string) []error {
+	if len(fields) < 3 || len(fields) > 4 || len(fields) == 4 && !strings.HasPrefix(fields[3], expiresField) {
+		return []error{errors.New("must be: <id> <scopes> <sha256 of the secret in hex> [expires=<date>] [# comment]")}
 	}
 	var faults []error
 	id := fields[0]
 	if err := checkKeyID(id); err != nil {
 		faults = append(faults, err)
-	} else if _, twice := k.byID[id]; twice {
+	} else if _, twice := f.byID[id]; twice {
 		faults = append(faults, errors.New("id stands on an earlier line already"))
 	}
 	granted := scopes(strings.Split(fields[1], ","))
@@ -89,8 +109,14 @@ func (k *Keys) add(fields []string) []error {
 	if err != nil || len(hash) != sha256.Size {
 		faults = append(faults, errors.New("hash must be 64 hexadecimal digits"))
 	}
+	var expires time.Time
+	if len(fields) == 4 {
+		if expires, err = time.Parse(time.DateOnly, strings.TrimPrefix(fields[3], expiresField)); err != nil {
+			faults = append(faults, errors.New("expires must be a date such as 2027-01-31"))
+		}
+	}
 	if len(faults) == 0 {
-		k.byID[id] = key{hash: [sha256.Size]byte(hash), scopes: granted}
+		f.byID[id] = key{hash: [sha256.Size]byte(hash), scopes: granted, expires: expires, comment: comment}
 	}
 	return faults
 }
@@ -118,8 +144,9 @@ func checkScopes(granted scopes) error {
 }
 
 // NewKey makes a key: the line for the file, and the token <id>.<secret> for its user, which cannot be made again.
-// The id is 1 to 64 of A-Z a-z 0-9 - _, the scopes ScopeRead, ScopeWrite or both. Random is crypto/rand.Reader.
-func NewKey(id string, granted []string, random io.Reader) (line, token string, err error) {
+// The id is 1 to 64 of A-Z a-z 0-9 - _, the scopes ScopeRead, ScopeWrite or both; with a zero time it never expires, else
+// at the beginning of that day in UTC. Random is crypto/rand.Reader.
+func NewKey(id string, granted []string, expires time.Time, random io.Reader) (line, token string, err error) {
 	if err := errors.Join(checkKeyID(id), checkScopes(granted)); err != nil {
 		return "", "", fmt.Errorf("make key: %w", err)
 	}
@@ -128,24 +155,11 @@ func NewKey(id string, granted []string, random io.Reader) (line, token string, 
 		return "", "", fmt.Errorf("make key: %w", err)
 	}
 	secret := base64.RawURLEncoding.EncodeToString(raw)
-	hash := sha256.Sum256([]byte(secret))
-	return fmt.Sprintf("%s %s %x", id, strings.Join(granted, ","), hash), id + "." + secret, nil
-}
-
-// find returns the id of the file that the token names, empty where it names none, and the key's scopes if the secret
-// is right. Ids are no secrets; the secret is compared in constant time.
-func (k *Keys) find(token string) (id string, granted scopes, known bool) {
-	name, secret, _ := strings.Cut(token, ".")
-	found, exists := k.byID[name]
-	hash := sha256.Sum256([]byte(secret))
-	right := subtle.ConstantTimeCompare(hash[:], found.hash[:]) == 1
-	switch {
-	case !exists:
-		return "", nil, false
-	case !right:
-		return name, nil, false
+	line = fmt.Sprintf("%s %s %x", id, strings.Join(granted, ","), sha256.Sum256([]byte(secret)))
+	if !expires.IsZero() {
+		line += " " + expiresField + expires.UTC().Format(time.DateOnly)
 	}
-	return name, found.scopes, true
+	return line, id + "." + secret, nil
 }
 
 // tokenOf takes the token out of a request's headers; a bearer token goes before X-API-Key.

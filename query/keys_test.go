@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func mustKey(t *testing.T, id string, scopes ...string) (line, token string) {
 	t.Helper()
-	line, token, err := NewKey(id, scopes, rand.Reader)
+	line, token, err := NewKey(id, scopes, time.Time{}, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,22 +29,22 @@ func TestNewKeyIsFoundByItsTokenAndByNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	for token, want := range map[string]struct {
-		id     string
-		scopes scopes
-		known  bool
+		id      string
+		scopes  scopes
+		refusal string
 	}{
-		readToken:                            {"studio", scopes{"read"}, true},
-		bothToken:                            {"ops_1", scopes{"read", "write"}, true},
-		readToken[:len(readToken)-1]:         {"studio", nil, false},
-		"studio":                             {"studio", nil, false},
-		"studio.":                            {"studio", nil, false},
-		strings.TrimPrefix(readToken, "stu"): {"", nil, false},
-		"":                                   {"", nil, false},
-		"nobody.":                            {"", nil, false},
+		readToken:                            {"studio", scopes{"read"}, ""},
+		bothToken:                            {"ops_1", scopes{"read", "write"}, ""},
+		readToken[:len(readToken)-1]:         {"studio", nil, wrongSecret},
+		"studio":                             {"studio", nil, wrongSecret},
+		"studio.":                            {"studio", nil, wrongSecret},
+		strings.TrimPrefix(readToken, "stu"): {"", nil, unknownKey},
+		"":                                   {"", nil, noKey},
+		"nobody.":                            {"", nil, unknownKey},
 	} {
-		id, granted, known := keys.find(token)
-		if id != want.id || known != want.known || !slices.Equal(granted, want.scopes) {
-			t.Errorf("%q: got %q %v %v, want %v", token, id, granted, known, want)
+		id, granted, refusal := keys.find(token, testStart)
+		if id != want.id || refusal != want.refusal || !slices.Equal(granted, want.scopes) {
+			t.Errorf("%q: got %q %v %q, want %v", token, id, granted, refusal, want)
 		}
 	}
 	if strings.Contains(file, strings.SplitN(readToken, ".", 2)[1]) {
@@ -65,23 +66,29 @@ func TestKeyFileNamesEveryFaultWithItsLineAndNoSecret(t *testing.T) {
 		"studio read " + hash + " not a comment",
 		secret + "! , " + secret,
 		strings.Repeat("i", 65) + " read " + hash[1:],
+		"dated read " + hash + " expires=soon # " + secret,
+		"dated read " + hash + " expires=2027-01-31 " + secret,
+		"dated read " + hash + " until=" + secret,
 	}, "\n")
 	_, err := ParseKeys(strings.NewReader(file))
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	want := []string{
-		"line 2: must be: <id> <scopes> <sha256 of the secret in hex> [# comment]",
+		"line 2: must be: <id> <scopes> <sha256 of the secret in hex> [expires=<date>] [# comment]",
 		"line 3: id must be 1 to 64 of the characters A-Z a-z 0-9 - _",
 		"line 4: scopes must be read, write or read,write",
 		"line 5: hash must be 64 hexadecimal digits",
 		"line 6: id stands on an earlier line already",
-		"line 7: must be: <id> <scopes> <sha256 of the secret in hex> [# comment]",
+		"line 7: must be: <id> <scopes> <sha256 of the secret in hex> [expires=<date>] [# comment]",
 		"line 8: id must be 1 to 64 of the characters A-Z a-z 0-9 - _",
 		"line 8: scopes must be read, write or read,write",
 		"line 8: hash must be 64 hexadecimal digits",
 		"line 9: id must be 1 to 64 of the characters A-Z a-z 0-9 - _",
 		"line 9: hash must be 64 hexadecimal digits",
+		"line 10: expires must be a date such as 2027-01-31",
+		"line 11: must be: <id> <scopes> <sha256 of the secret in hex> [expires=<date>] [# comment]",
+		"line 12: must be: <id> <scopes> <sha256 of the secret in hex> [expires=<date>] [# comment]",
 	}
 	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", err)
@@ -99,18 +106,18 @@ func TestKeyFileWithoutAKeyIsAFault(t *testing.T) {
 	if _, err := ParseKeys(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := ParseKeys(strings.NewReader("# " + strings.Repeat("x", 1<<17))); err == nil {
-		t.Error("a line without end was accepted")
+	if _, err := ParseKeys(strings.NewReader("# " + strings.Repeat("x", maxFollowed))); err == nil {
+		t.Error("a file without end was accepted")
 	}
 }
 
 func TestNewKeyRefusesWhatTheFileWouldRefuse(t *testing.T) {
 	for id, scopes := range map[string][]string{"a.b": {"read"}, "": {"read"}, "a": {"admin"}, "b": nil} {
-		if _, _, err := NewKey(id, scopes, rand.Reader); err == nil {
+		if _, _, err := NewKey(id, scopes, time.Time{}, rand.Reader); err == nil {
 			t.Errorf("%q %q: accepted", id, scopes)
 		}
 	}
-	if _, _, err := NewKey("a", []string{"read"}, strings.NewReader("short")); err == nil {
+	if _, _, err := NewKey("a", []string{"read"}, time.Time{}, strings.NewReader("short")); err == nil {
 		t.Error("made a key of too little randomness")
 	}
 }
@@ -124,6 +131,29 @@ func FuzzKeys(f *testing.F) {
 			t.Fatalf("keys %v, error %v", keys, err)
 		}
 	})
+}
+
+func TestKeyIsRefusedFromTheDayOnWhichItExpires(t *testing.T) {
+	day := time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC)
+	line, token, err := NewKey("dated", []string{ScopeRead}, day.Add(7*time.Hour), rand.Reader)
+	if err != nil || !strings.HasSuffix(line, " expires=2027-01-31") {
+		t.Fatalf("%s, %v", line, err)
+	}
+	keys, err := ParseKeys(strings.NewReader(line + " # for the audit"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[time.Time]string{day.Add(-1): "", day: expiredKey, day.AddDate(1, 0, 0): expiredKey} {
+		if id, granted, refusal := keys.find(token, at); id != "dated" || refusal != want || granted.has(ScopeRead) != (want == "") {
+			t.Errorf("at %v: %q %v %q", at, id, granted, refusal)
+		}
+	}
+	if _, _, refusal := keys.find("dated.guess", day); refusal != wrongSecret {
+		t.Errorf("who does not know the secret is told that the key is %s", refusal)
+	}
+	if list := keys.List(); len(list) != 1 || list[0].Comment != "for the audit" || !list[0].Expires.Equal(day) {
+		t.Errorf("listed as %+v", list)
+	}
 }
 
 func TestBearerTokenGoesBeforeTheOtherHeader(t *testing.T) {

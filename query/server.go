@@ -17,6 +17,11 @@ type server struct {
 	states    sharedState
 	answers   knownAnswers
 
+	entrance  http.Handler // what stands before the routes
+	keyRates  *rates
+	strangers strangers
+	refused   attemptLog
+
 	eventRequests chan struct{} // one for each request with events under way
 	summaries     chan struct{} // one for each summary under way
 }
@@ -28,6 +33,10 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection(),
 		eventRequests: make(chan struct{}, maxEventRequests), summaries: make(chan struct{}, summariesAtOnce)}
+	s.entrance = s.crossOrigin(http.HandlerFunc(s.enter))
+	s.keyRates = newRates(c.KeyRate, 2*c.KeyRate, maxKeyRates)
+	s.strangers = strangers{newRates(strangerRate, strangerBurst, strangersKept)}
+	s.refused.log = c.Log
 	api := humago.New(s.mux, s.describe())
 	api.UseMiddleware(s.revalidate)
 	s.routeReport(api)
@@ -52,29 +61,19 @@ func New(c Config) (http.Handler, error) {
 
 // ServeHTTP answers one request: refused at the door, without a route, or by the handler of its route.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer := &answer{ResponseWriter: w}
+	answer, v := &answer{ResponseWriter: w, status: http.StatusOK}, new(visitor)
+	defer func() {
+		if s.Keys != nil {
+			s.Keys.answered(v.keyID, answer.status)
+		}
+	}()
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.panicked(answer, r, cause)
 		}
 	}()
-	secure(answer.Header())
-	if refused := s.refuseAtDoor(r); refused != nil {
-		writeProblem(answer, refused)
-		return
-	}
-	if handler, pattern := s.mux.Handler(r); pattern == "" {
-		noRoute(answer, r, handler)
-		return
-	}
-	s.mux.ServeHTTP(answer, r)
-}
-
-// secure sets headers that keep a browser from taking an answer for anything but data.
-func secure(h http.Header) {
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	secure(answer.Header(), r)
+	s.entrance.ServeHTTP(answer, withVisitor(r, v))
 }
 
 // noRoute asks the multiplexer's own handler whether the path is unknown or only the method, and says so as a problem.
@@ -103,14 +102,15 @@ func (s *server) panicked(w *answer, r *http.Request, cause any) {
 	writeProblem(w, problem(http.StatusInternalServerError, "an unexpected error; the log of the server has it"))
 }
 
-// answer remembers whether anything was sent.
+// answer remembers whether anything was sent, and with which status.
 type answer struct {
 	http.ResponseWriter
-	begun bool
+	begun  bool
+	status int
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.begun = true
+	a.begun, a.status = true, status
 	a.ResponseWriter.WriteHeader(status)
 }
 

@@ -112,7 +112,16 @@ func checkStore(cfg *Config, f *faults) {
 
 func checkAPI(cfg *Config, f *faults) {
 	checkAddress("HTTP_ADDR", cfg.HTTPAddr, f)
-	checkFile("API_KEYS_FILE", cfg.APIKeysFile, f)
+	for variable, path := range map[string]string{"API_KEYS_FILE": cfg.APIKeysFile, "HTTP_CERT": cfg.HTTPCert, "HTTP_KEY": cfg.HTTPKey} {
+		checkFile(variable, path, f)
+	}
+	if (cfg.HTTPCert == "") != (cfg.HTTPKey == "") {
+		f.add("HTTP_CERT", "and HTTP_KEY go together; set both or none")
+	}
+	if cfg.APIRateLimit < 0 || cfg.APIRateLimit > maxRateLimit {
+		f.add("API_RATE_LIMIT", fmt.Sprintf("must be from 0 to %d; 0 is any number of requests", maxRateLimit))
+	}
+	checkOrigins(cfg, f)
 	if cfg.RunIdleTimeout <= 0 {
 		f.add("RUN_IDLE_TIMEOUT", "must be longer than nothing; write a time such as 30m")
 	}
@@ -121,6 +130,21 @@ func checkAPI(cfg *Config, f *faults) {
 	}
 	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
 		f.add("LOG_FORMAT", fmt.Sprintf("%q is not text or json", cfg.LogFormat))
+	}
+}
+
+// maxRateLimit is more than any client sends.
+const maxRateLimit = 1_000_000
+
+func checkOrigins(cfg *Config, f *faults) {
+	for i, origin := range cfg.CORSOrigins {
+		cfg.CORSOrigins[i] = strings.TrimSpace(origin)
+		if err := query.CheckOrigin(cfg.CORSOrigins[i]); err != nil {
+			f.add("CORS_ORIGINS", fmt.Sprintf("%q %v", cfg.CORSOrigins[i], err))
+		}
+	}
+	if len(cfg.CORSOrigins) > 0 && cfg.APIKeysFile == "" {
+		f.add("CORS_ORIGINS", "is set without API_KEYS_FILE; set that too, or every page of these origins could do everything")
 	}
 }
 

@@ -37,7 +37,11 @@ type Config struct {
 	DataDir           string `env:"DATA_DIR" envDefault:"./data" help:"directory of everything embedded"`
 
 	HTTPAddr        string        `env:"HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API listens"`
-	APIKeysFile     string        `env:"API_KEYS_FILE" help:"file of API keys, made by runmetrics keys new"`
+	HTTPCert        string        `env:"HTTP_CERT" help:"certificate file of the API, with HTTP_KEY; unset: plain HTTP"`
+	HTTPKey         string        `env:"HTTP_KEY" help:"key file of the API, with HTTP_CERT; both are read again when they change"`
+	APIKeysFile     string        `env:"API_KEYS_FILE" help:"file of API keys, made by runmetrics keys new; read again when it changes"`
+	APIRateLimit    int           `env:"API_RATE_LIMIT" envDefault:"50" want:"a number such as 50" help:"requests a second for each API key, twice as many at once; 0: any number"`
+	CORSOrigins     []string      `env:"CORS_ORIGINS" help:"origins of pages that may use the API with a key, comma separated"`
 	RunIdleTimeout  time.Duration `env:"RUN_IDLE_TIMEOUT" envDefault:"30m" want:"a time such as 30m" help:"how long a running run may be silent before it is stalled"`
 	DeadLetterLimit int64         `env:"DEADLETTER_LIMIT" envDefault:"100000" want:"a number such as 100000" help:"dead letters kept for each stream and reason"`
 

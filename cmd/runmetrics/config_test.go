@@ -66,6 +66,9 @@ func TestConfigReportsAllFaultsAtOnceWithoutSecrets(t *testing.T) {
 		"DATABASE_URL_DIRECT":    "mysql://user:hunter2@host/db",
 		"HTTP_ADDR":              "127.0.0.1:http",
 		"API_KEYS_FILE":          "/nowhere/keys",
+		"API_RATE_LIMIT":         "-1",
+		"CORS_ORIGINS":           "https://studio.example.com,*",
+		"HTTP_CERT":              writeFile(t, "x"),
 		"RUN_IDLE_TIMEOUT":       "soon",
 		"DEADLETTER_LIMIT":       "0",
 		"LOG_LEVEL":              "loud",
@@ -78,8 +81,8 @@ func TestConfigReportsAllFaultsAtOnceWithoutSecrets(t *testing.T) {
 		"DATAVERSE_DAILY_BUDGET": "-1",
 	}
 	got := faultsOf(t, environ, "")
-	want := []string{"API_KEYS_FILE", "DATABASE_URL", "DATABASE_URL_DIRECT", "DATAVERSE_AUTHORITY", "DATAVERSE_DAILY_BUDGET",
-		"DATAVERSE_MIN_INTERVAL", "DATAVERSE_TABLE", "DATAVERSE_URL", "DEADLETTER_LIMIT", "DEPLOYMENT", "HTTP_ADDR", "LOG_FORMAT", "LOG_LEVEL", "NATS_CERT", "NATS_CREDS", "NATS_LISTEN", "NATS_SYNC", "NATS_URL", "RUN_IDLE_TIMEOUT",
+	want := []string{"API_KEYS_FILE", "API_RATE_LIMIT", "CORS_ORIGINS", "DATABASE_URL", "DATABASE_URL_DIRECT", "DATAVERSE_AUTHORITY", "DATAVERSE_DAILY_BUDGET",
+		"DATAVERSE_MIN_INTERVAL", "DATAVERSE_TABLE", "DATAVERSE_URL", "DEADLETTER_LIMIT", "DEPLOYMENT", "HTTP_ADDR", "HTTP_CERT", "LOG_FORMAT", "LOG_LEVEL", "NATS_CERT", "NATS_CREDS", "NATS_LISTEN", "NATS_SYNC", "NATS_URL", "RUN_IDLE_TIMEOUT",
 		"STREAMS", "USE_DATAVERSE"}
 	if !slices.Equal(got, want) {
 		t.Errorf("faults of\n%v, want\n%v", got, want)
@@ -202,6 +205,10 @@ func TestConfigGuardsListenersThatOthersReach(t *testing.T) {
 		{map[string]string{"STREAMS": "A_0,A_1"}, false, []string{"STREAMS"}},
 		{map[string]string{"STREAMS": "A_0, A_1", "NATS_URL": "nats://elsewhere:4222"}, false, nil},
 		{map[string]string{"API_KEYS_FILE": writeFile(t, "hunter2")}, false, []string{"API_KEYS_FILE"}},
+		{map[string]string{"CORS_ORIGINS": "https://studio.example.com"}, false, []string{"CORS_ORIGINS"}},
+		{map[string]string{"CORS_ORIGINS": "https://studio.example.com, http://localhost:3000", "API_KEYS_FILE": keys}, false, nil},
+		{map[string]string{"CORS_ORIGINS": "http://studio.example.com", "API_KEYS_FILE": keys}, false, []string{"CORS_ORIGINS"}},
+		{map[string]string{"HTTP_CERT": keys, "HTTP_KEY": keys}, false, []string{"HTTP_CERT"}},
 	} {
 		how := serving{insecure: c.insecure}
 		if got := faultsOf(t, c.environ, "", how.check); !slices.Equal(got, c.want) {

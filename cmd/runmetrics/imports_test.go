@@ -73,6 +73,8 @@ var importRules = []importRule{
 	{"query", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
+		"github.com/rs/cors":               "what browsers ask before pages of other origins may",
+		"golang.org/x/time":                "how often a key may ask",
 	}},
 	{"cmd/runmetrics", []string{"query", "consumer", "consumer/replay", "sinks", "sinks/postgres", "sinks/sqlite",
 		"sinks/dataverse", "sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{

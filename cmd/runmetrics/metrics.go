@@ -18,6 +18,7 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/query"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
@@ -89,9 +90,9 @@ var (
 		dataverse.StateDegraded, dataverse.StateBlocked, dataverse.StateBudget}
 )
 
-// newMetrics makes the handler of /metrics. Streams and copied are asked once for each scrape and must ask nobody; copied
-// is nil without a copy in Dataverse.
-func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status) (http.Handler, error) {
+// newMetrics makes the handler of /metrics. Streams, copied and uses are asked once for each scrape and must ask nobody;
+// copied is nil without a copy in Dataverse, uses without API keys.
+func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status, uses func() []query.Use) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The exporter's defaults are announced to change: what decides names and labels is said here, and pinned by a test.
@@ -104,6 +105,9 @@ func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status
 	errs := []error{measureBuild(meter), measureStreams(meter, streams)}
 	if copied != nil {
 		errs = append(errs, measureCopy(meter, copied))
+	}
+	if uses != nil {
+		errs = append(errs, measureUses(meter, uses))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -175,6 +179,19 @@ func measureCopy(meter metric.Meter, copied func() dataverse.Status) error {
 		observeState(o, state, copyStates, status.State)
 		return nil
 	}, append(observables(numbers), state)...)
+	return err
+}
+
+// measureUses shows who uses the API. There are as many series as keys and statuses.
+func measureUses(meter metric.Meter, uses func() []query.Use) error {
+	_, err := meter.Int64ObservableCounter("runmetrics.api.requests",
+		metric.WithDescription("Requests by the API key that they showed and the status of their answer; without key: no valid one."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			for _, use := range uses() {
+				o.Observe(use.Requests, metric.WithAttributes(attribute.String("key", use.KeyID), attribute.Int("status", use.Status)))
+			}
+			return nil
+		}))
 	return err
 }
 

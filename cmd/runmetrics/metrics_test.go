@@ -16,6 +16,7 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/query"
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
@@ -52,6 +53,8 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 	t.Parallel()
 	metrics, err := newMetrics(sampleStreams, func() dataverse.Status {
 		return dataverse.Status{State: dataverse.StateThrottled, Requests: 12, Throttles: 3, Delivered: 1_150, Parked: 2, TargetsToday: 24_000}
+	}, func() []query.Use {
+		return []query.Use{{Status: 401, Requests: 5}, {KeyID: "studio", Status: 200, Requests: 70}, {KeyID: "studio", Status: 429, Requests: 2}}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +97,7 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 
 func TestMetricsWithoutACopyNameNoDataverse(t *testing.T) {
 	t.Parallel()
-	metrics, err := newMetrics(sampleStreams, nil)
+	metrics, err := newMetrics(sampleStreams, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +114,7 @@ func TestAScrapeShowsOneMomentOfAStream(t *testing.T) {
 		n := asked.Add(1)
 		return []consumer.Status{{Stream: "S", Read: n, Applied: n, Duplicates: n, DeadLetters: n, Discarded: n, InFlight: n,
 			ByReason: map[events.Reason]int64{events.Invalid: n}}}
-	}, nil)
+	}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +157,7 @@ func BenchmarkScrape(b *testing.B) {
 			for i := range list {
 				list[i].Stream = fmt.Sprintf("RUN_EVENTS_%d", i)
 			}
-			metrics, err := newMetrics(func() []consumer.Status { return list }, nil)
+			metrics, err := newMetrics(func() []consumer.Status { return list }, nil, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

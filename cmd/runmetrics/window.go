@@ -14,6 +14,7 @@ import (
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
+	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
 // serving is how a service is to run.
@@ -22,7 +23,8 @@ type serving struct {
 	insecure bool      // other machines may reach listeners that nothing guards
 	emulate  bool      // the copy goes to an emulator in this process
 
-	keys *query.Keys // set by check
+	keys *query.Keys        // set by check
+	cert *query.Certificate // set by check, nil without TLS
 }
 
 // check completes the configuration of a service: who can reach it, and with which keys.
@@ -33,6 +35,13 @@ func (s *serving) check(cfg *Config, f *faults) {
 			f.add("API_KEYS_FILE", err.Error())
 		}
 		s.keys = keys
+	}
+	if cfg.HTTPCert != "" && cfg.HTTPKey != "" {
+		cert, err := query.LoadCertificate(cfg.HTTPCert, cfg.HTTPKey)
+		if err != nil {
+			f.add("HTTP_CERT", "and HTTP_KEY are of no use: "+err.Error())
+		}
+		s.cert = cert
 	}
 	if err := query.CheckListen(cfg.HTTPAddr, cfg.APIKeysFile != "", s.insecure); err != nil {
 		f.add("HTTP_ADDR", err.Error())
@@ -67,6 +76,8 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 		Feed:        s.feed,
 		Metrics:     measured,
 		Keys:        s.keys,
+		KeyRate:     s.cfg.APIRateLimit,
+		Origins:     s.cfg.CORSOrigins,
 		Loopback:    query.IsLoopback(s.cfg.HTTPAddr),
 		IdleTimeout: s.cfg.RunIdleTimeout,
 		Log:         s.log,
@@ -83,10 +94,15 @@ func (s *service) metrics() (http.Handler, error) {
 		}
 		return list
 	}
-	if s.copier == nil {
-		return newMetrics(streams, nil)
+	var copied func() dataverse.Status
+	if s.copier != nil {
+		copied = s.copier.dispatcher.Status
 	}
-	return newMetrics(streams, s.copier.dispatcher.Status)
+	var uses func() []query.Use
+	if s.keys != nil {
+		uses = s.keys.Uses
+	}
+	return newMetrics(streams, copied, uses)
 }
 
 // publish sends all events before it waits for what the streams say. Where one cannot be sent, those behind it are not
@@ -177,7 +193,14 @@ func (s *service) state(ctx context.Context) query.State {
 }
 
 // apiURL is where the API answers.
-func (s *service) apiURL() string { return "http://" + s.listener.Addr().String() }
+func (s *service) apiURL() string { return apiScheme(s.cfg) + "://" + s.listener.Addr().String() }
+
+func apiScheme(cfg *Config) string {
+	if cfg.HTTPCert != "" {
+		return "https"
+	}
+	return "http"
+}
 
 // natsURL is where agents publish, without passwords.
 func (s *service) natsURL() string {

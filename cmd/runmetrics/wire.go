@@ -51,6 +51,7 @@ type service struct {
 	copier   *copier            // nil without a copy in Dataverse
 	emulated *emulatedDataverse // nil unless the copy goes to an emulator in this process
 	keys     *query.Keys
+	cert     *query.Certificate // nil without TLS
 
 	refused  chan error // a server that will not do, found while running
 	refusals refusals   // rights that NATS does not give us
@@ -58,7 +59,7 @@ type service struct {
 
 // openService opens everything. After an error nothing is left open.
 func openService(ctx context.Context, cfg *Config, how serving, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg, log: log, keys: how.keys, refused: make(chan error, 1)}
+	s := &service{cfg: cfg, log: log, keys: how.keys, cert: how.cert, refused: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -95,6 +96,10 @@ func (s *service) listen(ctx context.Context) error {
 	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("open the API: %w; set HTTP_ADDR to a free address", err)
 	}
+	if s.cert != nil {
+		s.listener = s.cert.Listen(s.listener)
+	}
+	s.warnOfPlainHTTP()
 	return nil
 }
 
@@ -199,6 +204,7 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 		defer stopReading()
 		return query.Serve(ctx, s.listener, handler, s.log)
 	})
+	s.followFiles(ctx, group)
 	for _, r := range s.readers {
 		group.Go(func() error { return r.Run(reading) })
 	}
@@ -225,6 +231,22 @@ func (s *service) run(ctx context.Context, more ...func(context.Context) error) 
 	}
 	s.log.Info("running", "api", s.apiURL(), "nats", s.natsURL(), "streams", s.cfg.Streams, "deployment", s.cfg.Deployment)
 	return group.Wait()
+}
+
+func (s *service) warnOfPlainHTTP() {
+	if s.cert == nil && s.keys != nil && !query.IsLoopback(s.cfg.HTTPAddr) {
+		s.log.Warn("keys come over plain HTTP; set HTTP_CERT and HTTP_KEY, unless a proxy in front of this speaks TLS")
+	}
+}
+
+// followFiles takes in what changes in files while the service runs.
+func (s *service) followFiles(ctx context.Context, group *errgroup.Group) {
+	if s.keys != nil {
+		group.Go(func() error { s.keys.Follow(ctx, s.cfg.APIKeysFile, s.log); return nil })
+	}
+	if s.cert != nil {
+		group.Go(func() error { s.cert.Follow(ctx, s.log); return nil })
+	}
 }
 
 // flushTime is what closing waits for the broker to take the last announcements.
