@@ -56,6 +56,10 @@ export class AgentsTable {
   }
 
   #draw() {
+    if (this.#agents.length === 0) {
+      show(this.#foot);
+      return void show(this.#body, el("tr", {}, el("td", { class: "waiting", colspan: columns.length }, "No agent is known.")));
+    }
     arrange(this.#body, this.#headings.sorted(this.#agents).slice(0, this.#drawn).map((agent) => this.#row(agent)));
     const left = this.#agents.length - this.#drawn;
     const button = (label, act) => el("button", { class: "button", type: "button", onclick: act }, label);

@@ -21,9 +21,13 @@ export class Filters {
   root;
   #values; #window; #search;
   #changed;
+  #exports = []; // aim the links at what the filters are
 
   constructor(query, changed, searched) {
-    this.#changed = changed;
+    this.#changed = () => {
+      for (const aim of this.#exports) aim();
+      changed();
+    };
     this.#window = windows.find(({ name }) => name === query.get("window")) ?? windows.find(({ name }) => name === USUAL);
     this.#values = Object.fromEntries(fields.map((name) => [name, query.get(name) ?? ""]));
     this.#search = el("input", { type: "search", placeholder: "Search loaded runs", "aria-label": "Search the runs that are loaded", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: searched });
@@ -126,8 +130,7 @@ export class Filters {
   #export(format, label) {
     const link = el("a", { href: "", download: "", title: `All runs of these filters as ${label}` }, label);
     const aim = () => { link.href = address(CAMPAIGN, { ...this.api(), format }); };
-    link.addEventListener("pointerdown", aim);
-    link.addEventListener("focus", aim);
+    this.#exports.push(aim);
     link.addEventListener("click", (event) => {
       aim();
       if (!hasKey()) return; // the browser can load it by itself
