@@ -51,8 +51,8 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 			m.Header = positionHeader(b.Next)
 		}
 		var err error
-		if m.Data, err = json.Marshal(part); err != nil {
-			return fmt.Errorf("encode announcement: %w", err)
+		if m.Data, err = part.encode(); err != nil {
+			return err
 		}
 		if err := conn.PublishMsg(m); err != nil {
 			return fmt.Errorf("announce: %w", err)
@@ -63,6 +63,31 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	}
 }
 
+// encode writes JSON with each record on a line of its own: who passes records on can tell them apart without reading them.
+func (c *Changed) encode() ([]byte, error) {
+	head := *c
+	head.Records = []aggregate.Metrics{}
+	data, err := json.Marshal(&head)
+	if err != nil {
+		return nil, fmt.Errorf("encode announcement: %w", err)
+	}
+	if len(c.Records) == 0 {
+		return data, nil
+	}
+	data = data[:len(data)-len("]}")]
+	for i := range c.Records {
+		record, err := json.Marshal(&c.Records[i])
+		if err != nil {
+			return nil, fmt.Errorf("encode announcement: %w", err)
+		}
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(append(data, '\n'), record...)
+	}
+	return append(data, "\n]}"...), nil
+}
+
 // AnnounceOther tells everybody who listens that something else than records was changed in the store, such as its dead
 // letters: answers from before may be wrong now.
 func AnnounceOther(conn *nats.Conn, deployment string) error {
@@ -71,9 +96,9 @@ func AnnounceOther(conn *nats.Conn, deployment string) error {
 
 // announceFound tells where the store stands. Who was told of less has missed something, and reads it.
 func announceFound(conn *nats.Conn, deployment string, p sinks.Position) error {
-	data, err := json.Marshal(Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence, Records: []aggregate.Metrics{}})
+	data, err := (&Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence}).encode()
 	if err != nil {
-		return fmt.Errorf("encode position: %w", err)
+		return err
 	}
 	m := &nats.Msg{Subject: ChangedSubject(deployment), Header: positionHeader(p), Data: data}
 	m.Header.Set(headerFound, "1")

@@ -2,13 +2,10 @@ package query
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 )
@@ -185,42 +182,4 @@ func (f *Feed) Missed(since time.Time) {
 	from := f.recent.from
 	f.recent.from = f.now() // until it is filled
 	go f.fill(since.Add(-clockMargin), from)
-}
-
-// record is what a record is known by, and its JSON as it was announced.
-type record struct {
-	CampaignID string           `json:"campaignId"`
-	RunID      string           `json:"runId"`
-	Phase      string           `json:"phase"`
-	RunKey     uuid.UUID        `json:"runKey"`
-	Status     aggregate.Status `json:"status"`
-	UpdatedAt  time.Time        `json:"updatedAt"`
-	Version    int64            `json:"version"`
-
-	raw []byte
-}
-
-// readAnnouncement takes the records out of an announcement.
-func readAnnouncement(announcement []byte) ([]record, error) {
-	var changed struct {
-		Records []json.RawMessage `json:"records"`
-	}
-	if err := json.Unmarshal(announcement, &changed); err != nil {
-		return nil, err
-	}
-	records := make([]record, len(changed.Records))
-	for i, raw := range changed.Records {
-		if err := json.Unmarshal(raw, &records[i]); err != nil {
-			return nil, err
-		}
-		records[i].raw = raw
-	}
-	return records, nil
-}
-
-// recordOf is a record that was read from the store.
-func recordOf(m *aggregate.Metrics) (record, error) {
-	raw, err := json.Marshal(m)
-	return record{CampaignID: m.CampaignID, RunID: m.RunID, Phase: m.Phase, RunKey: m.RunKey, Status: m.Status,
-		UpdatedAt: m.UpdatedAt, Version: m.Version, raw: raw}, err
 }
