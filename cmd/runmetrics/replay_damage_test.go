@@ -223,13 +223,16 @@ func (d *damaging) damage() map[events.Key]harm {
 			continue
 		}
 		of := " WHERE run_key = '" + m.RunKey.String() + "'"
-		switch kind := d.random.IntN(5); {
+		switch kind := d.random.IntN(6); {
 		case kind == 0:
 			d.exec("DELETE FROM campaign_metrics" + of)
 			done[m.Key()] = harm{verdict: replay.Missing}
 		case kind == 1:
 			h := d.dropCommit(of)
 			done[m.Key()] = h
+		case kind == 3 && m.LatencyMaxMs != nil:
+			d.exec("UPDATE event_chunks SET latencies = " + d.oneLatency() + of)
+			done[m.Key()] = harm{verdict: replay.Different}
 		case kind == 2 && m.Source == aggregate.FromEvents:
 			if d.exec("DELETE FROM voided_events"+of) > 0 {
 				done[m.Key()] = harm{verdict: replay.Different}
@@ -265,6 +268,14 @@ func (d *damaging) changeFigures(of string) harm {
 	}
 	d.exec("UPDATE campaign_metrics SET " + strings.Join(set, ", ") + of)
 	return h
+}
+
+// oneLatency is what a commit stores that added one latency of a minute and a half, which no event has.
+func (d *damaging) oneLatency() string {
+	if d.environ["DATABASE_URL"] == "" {
+		return "x'a0fe0a'"
+	}
+	return `'\xa0fe0a'::bytea`
 }
 
 // dropCommit removes what one commit stored of a run.
@@ -342,9 +353,19 @@ func (d *damaging) end() {
 		}
 		runs[e.Key].Apply(e)
 	}
+	pools := make(map[string]*aggregate.Pool)
 	for key, run := range runs {
 		want[key] = run.Metrics()
+		if pools[key.CampaignID] == nil {
+			pools[key.CampaignID] = new(aggregate.Pool)
+		}
+		if want[key].Source == aggregate.FromEvents {
+			for _, change := range run.TakeLatencyChanges() {
+				pools[key.CampaignID].Change(change)
+			}
+		}
 	}
+	d.summaries(pools)
 	for _, got := range d.records() {
 		got.Version, got.UpdatedAt = 0, time.Time{}
 		expected := want[got.Key()]
@@ -358,5 +379,21 @@ func (d *damaging) end() {
 	}
 	if code := d.service.stop(d.T); code != exitOK {
 		d.Errorf("exit code %d: %s", code, d.service.stderr.String())
+	}
+}
+
+// summaries compares the latencies of campaigns, after all damage and repair, with those of their events.
+func (d *damaging) summaries(want map[string]*aggregate.Pool) {
+	d.Helper()
+	for campaign, pool := range want {
+		var got struct{ LatencyAvgMs, LatencyP50Ms, LatencyP95Ms, LatencyP99Ms, LatencyMaxMs, LatencyAgents *int64 }
+		get(d.T, d.api+"/api/metrics/campaign/"+events.EncodeToken(campaign)+"/summary", &got)
+		stats, _ := pool.Stats()
+		for i, pair := range [][2]*int64{{got.LatencyAvgMs, stats.AvgMs}, {got.LatencyP50Ms, stats.P50Ms}, {got.LatencyP95Ms, stats.P95Ms},
+			{got.LatencyP99Ms, stats.P99Ms}, {got.LatencyMaxMs, stats.MaxMs}, {got.LatencyAgents, &stats.Count}} {
+			if (pair[0] == nil) != (pair[1] == nil) || pair[0] != nil && *pair[0] != *pair[1] {
+				d.Errorf("summary of %q: number %d is not that of its events: %+v", campaign, i, got)
+			}
+		}
 	}
 }
