@@ -1,7 +1,7 @@
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-all lint bench sim ci
+.PHONY: help dev test test-all lint bench sim studio ci
 
 dev: ## run everything embedded, with sample agents
 	go run ./cmd/runmetrics dev
@@ -23,6 +23,9 @@ bench: ## bare read, committed events/s by one stream and by several, replayed e
 sim: ## random histories with everything that may go wrong, on both stores: make sim RUNS=1000 SEED=1
 	RUNMETRICS_TEST_ALL=1 go test ./consumer/simulation -count=1 -v -timeout 24h \
 		$(if $(RUNS),-rapid.checks=$(RUNS)) $(if $(SEED),-rapid.seed=$(SEED))
+
+studio: ## a real Next.js application with the files of query/studio, used with Chromium (a minute, 400 MB)
+	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NEXT=1 go test ./cmd/runmetrics -run TestStudio -count=1 -v
 
 ci: ## what .ci/run does
 	.ci/run

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,7 +29,7 @@ func TestStudio(t *testing.T) {
 		t.Parallel()
 		testStudioTypes(t, dir)
 	})
-	node(t, dir, "node_modules/typescript/bin/tsc", "--outDir", "built")
+	node(t, dir, nil, "node_modules/typescript/bin/tsc", "--outDir", "built")
 	scripts, err := filepath.Glob(filepath.Join(dir, "test/*.test.ts"))
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("there are no scripts: %v", err)
@@ -47,7 +49,7 @@ func testStudioTypes(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node(t, dir, "generate.mjs", document, "made.ts")
+	node(t, dir, nil, "generate.mjs", document, "made.ts")
 	want, err := os.ReadFile(filepath.Join(dir, "made.ts"))
 	if err != nil {
 		t.Fatal(err)
@@ -63,12 +65,50 @@ func testStudioTypes(t *testing.T, dir string) {
 	}
 }
 
+// What the README for Studio shows stands in a file that is compiled, and built or run.
+func TestStudioReadmeShowsWhatIsTried(t *testing.T) {
+	t.Parallel()
+	var tried []string
+	for _, pattern := range []string{"example/app/*.ts*", "example/app/*/*.tsx", "test/*.test.ts"} {
+		files, err := filepath.Glob(filepath.Join(studioDir, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("nothing is like %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			tried = append(tried, unindented(t, file))
+		}
+	}
+	blocks := regexp.MustCompile("(?s)```tsx?\n(.*?)\n```").FindAllStringSubmatch(unindented(t, filepath.Join(studioDir, "README.md")), -1)
+	if len(blocks) < 6 {
+		t.Errorf("found %d blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		if !slices.ContainsFunc(tried, func(text string) bool { return strings.Contains(text, block[1]) }) {
+			t.Errorf("stands in no file that is tried:\n%s", block[1])
+		}
+	}
+}
+
+// unindented reads a file without the blanks at both ends of its lines.
+func unindented(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // node runs a script to its end, which must be a good one, and returns what it printed.
-func node(t *testing.T, dir string, args ...string) string {
+func node(t *testing.T, dir string, environ []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err := nodeCommand(ctx, dir, nil, args...).CombinedOutput()
+	out, err := nodeCommand(ctx, dir, environ, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("node %v: %v\n%s", args, err, out)
 	}

@@ -62,6 +62,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/metrics/campaign/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Records as they change, as server-sent events
+         * @description First the newest records of the filter, oldest first, each as an event `metrics` with the record as its data; then an event `ready`; then the newest record of each run whenever it changed, at most four times a second. Of records with the same runKey keep the one with the higher version. A run that is committed no more is sent no more: that it is stalled is for the reader of updatedAt to see.
+         *
+         *     `id` is the greatest updatedAt sent so far. With it in Last-Event-ID a client that comes back gets what changed since, and for 60 seconds before, in place of the newest records.
+         *
+         *     The data of `ready` is {"records", "complete", "resumed"}: how many records came before it, whether the client has every change since its place now, and whether that place was known. It comes again with complete false when more changed than the client could take, or the server could learn of: read the listing then.
+         *
+         *     An event `state` with what /readyz says comes at the start and when that has changed, at most every second, a comment after 15 s of silence. The stream ends when the server stops or the key is revoked.
+         */
+        get: operations["stream-metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/metrics/campaign/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All runs that match, added up */
+        get: operations["summarize-metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/metrics/campaign/{campaignId}/runs/{runId}": {
         parameters: {
             query?: never;
@@ -69,8 +112,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One run: its phases, their total, its agents */
+        /**
+         * One run: its phases, their total, its agents
+         * @description Agents come in pages. The whole run is read for each of them, which takes about two seconds for a million agents.
+         */
         get: operations["get-run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/metrics/campaign/{campaignId}/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A campaign over all its runs */
+        get: operations["summarize-campaign"];
         put?: never;
         post?: never;
         delete?: never;
@@ -188,6 +251,11 @@ export interface components {
             costUSD: number;
             error: string | null;
             /**
+             * Format: date-time
+             * @description Of the final execution, null while there is none.
+             */
+            finishedAt: string | null;
+            /**
              * Format: int64
              * @description Of the final execution.
              */
@@ -199,6 +267,11 @@ export interface components {
              */
             occurredAt: string;
             phase: string;
+            /**
+             * Format: date-time
+             * @description Of the latest start, null where none was published.
+             */
+            startedAt: string | null;
             /** @enum {string} */
             status: "running" | "succeeded" | "failed" | "cancelled";
             /**
@@ -582,6 +655,8 @@ export interface components {
         RunDetail: {
             /** @description Sorted by phase and agent id. */
             agents: components["schemas"]["Agent"][];
+            /** @description False where agents of a phase are not known: its executions were pruned, or it was only reported. */
+            agentsKnown: boolean;
             /**
              * Format: int64
              * @description How many messages that name the run could not be applied.
@@ -589,6 +664,13 @@ export interface components {
             deadLetters: number;
             /** @description One record for each phase, sorted by phase. */
             metrics: components["schemas"]["Metrics"][];
+            /** @description Place of the next page of agents, null behind the last. */
+            nextCursor: string | null;
+            /**
+             * Format: date-time
+             * @description When executions of the run were last pruned, null where none were.
+             */
+            sealedAt: string | null;
             /** @description The run over all its phases; null where only dead letters name it. */
             total: components["schemas"]["Total"] | null;
         };
@@ -602,6 +684,21 @@ export interface components {
             streams?: components["schemas"]["StreamState"][];
         };
         StreamState: {
+            /**
+             * Format: int64
+             * @description Events of this epoch that were applied to a run, as deadLetters and duplicates as of the last commit this process made or found.
+             */
+            applied: number;
+            /**
+             * Format: int64
+             * @description Messages of this epoch that no run could take.
+             */
+            deadLetters: number;
+            /**
+             * Format: int64
+             * @description Events of this epoch that were applied before.
+             */
+            duplicates: number;
             /**
              * Format: int64
              * @description How many timelines of the stream were read, 0 before the first commit.
@@ -624,6 +721,11 @@ export interface components {
             outageHours: number | null;
             /**
              * Format: int64
+             * @description How many messages it is known to hold behind the position.
+             */
+            pending: number;
+            /**
+             * Format: int64
              * @description The last sequence that is committed.
              */
             position: number;
@@ -631,6 +733,91 @@ export interface components {
             /** @enum {string} */
             state: "starting" | "active" | "standby" | "degraded" | "blocked" | "stopping";
             stream: string;
+        };
+        Summary: {
+            /** Format: int64 */
+            agentsCancelled: number;
+            /** Format: int64 */
+            agentsFailed: number;
+            /** Format: int64 */
+            agentsMissing: number;
+            /**
+             * Format: int64
+             * @description In runs that show running.
+             */
+            agentsRunning: number;
+            /** Format: int64 */
+            agentsSuccessful: number;
+            /** Format: int64 */
+            agentsTotal: number;
+            /** Format: int64 */
+            assetsGenerated: number;
+            /** @description Null where the runs are of any campaign. */
+            campaignId: string | null;
+            costComplete: boolean;
+            /** @description US dollars, an exact decimal of up to nine fraction digits. */
+            costUSD: number;
+            /**
+             * Format: date-time
+             * @description Of the earliest run, null without runs.
+             */
+            createdAt: string | null;
+            /** Format: int64 */
+            executions: number;
+            /**
+             * Format: int64
+             * @description How many agents the latencies are over.
+             */
+            latencyAgents: number;
+            /**
+             * Format: int64
+             * @description Latencies are exact, over the final executions of all runs that were not cancelled; null without any.
+             */
+            latencyAvgMs: number | null;
+            /** Format: int64 */
+            latencyMaxMs: number | null;
+            /** Format: int64 */
+            latencyP50Ms: number | null;
+            /** Format: int64 */
+            latencyP95Ms: number | null;
+            /** Format: int64 */
+            latencyP99Ms: number | null;
+            /**
+             * Format: int64
+             * @description Runs whose executions are not known: reported ones, and some whose executions were pruned.
+             */
+            latencyUnknownRuns: number;
+            /**
+             * Format: int64
+             * @description Records, one for each phase of a run.
+             */
+            runs: number;
+            /** Format: int64 */
+            runsCancelled: number;
+            /** Format: int64 */
+            runsCompleted: number;
+            /** Format: int64 */
+            runsFailed: number;
+            /**
+             * Format: int64
+             * @description Of these runs only a report is known, no executions.
+             */
+            runsReported: number;
+            /** Format: int64 */
+            runsRunning: number;
+            /** Format: int64 */
+            runsStalled: number;
+            /** @description Of all agents, by the divisor that the status of each run asks for. */
+            successRate: number | null;
+            /** Format: int64 */
+            tokensIn: number;
+            /** Format: int64 */
+            tokensOut: number;
+            /**
+             * Format: date-time
+             * @description Of the run that was committed last, null without runs.
+             */
+            updatedAt: string | null;
         };
         Total: {
             /** Format: int64 */
@@ -740,6 +927,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -860,6 +1056,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -935,6 +1140,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1066,6 +1280,190 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "stream-metrics": {
+        parameters: {
+            query?: {
+                /** @description How many records at most come first. */
+                limit?: number;
+                /** @description In place of Last-Event-ID, for clients that cannot set it. */
+                lastEventId?: string;
+                /** @description Records of this campaign. */
+                campaignId?: string;
+                /** @description Records of runs with this id. */
+                runId?: string;
+                /** @description Records of this phase. */
+                phase?: string;
+            };
+            header?: {
+                /** @description The last id of a stream before. One that cannot be read counts as absent. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "summarize-metrics": {
+        parameters: {
+            query?: {
+                /** @description Records of this campaign. */
+                campaignId?: string;
+                /** @description Records of runs with this id. */
+                runId?: string;
+                /** @description Records of this phase. */
+                phase?: string;
+                /** @description Records that show this status. */
+                status?: "running" | "stalled" | "completed" | "failed" | "cancelled";
+                /** @description Records created at this time or later. */
+                since?: string;
+                /** @description Records created before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Summary"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -1088,7 +1486,12 @@ export interface operations {
     };
     "get-run": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How many agents at most. */
+                limit?: number;
+                /** @description The nextCursor of the page before, asked for with the same filters. */
+                cursor?: string;
+            };
             header?: never;
             path: {
                 campaignId: string;
@@ -1136,6 +1539,111 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "summarize-campaign": {
+        parameters: {
+            query?: {
+                /** @description Records of runs with this id. */
+                runId?: string;
+                /** @description Records of this phase. */
+                phase?: string;
+                /** @description Records that show this status. */
+                status?: "running" | "stalled" | "completed" | "failed" | "cancelled";
+                /** @description Records created at this time or later. */
+                since?: string;
+                /** @description Records created before this time. */
+                until?: string;
+            };
+            header?: never;
+            path: {
+                campaignId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Summary"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1221,6 +1729,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

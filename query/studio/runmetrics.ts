@@ -433,7 +433,7 @@ class Subscription {
     if (event.type === "state") this.tell(() => this.handlers.onState?.(data as unknown as PipelineState));
     if (event.type !== "ready") return;
     this.failures = 0;
-    this.reread = data.resumed === true && data.complete === false;
+    this.reread = data.complete === false;
     if (!this.reread) this.connection({ state: "live" });
   }
 

@@ -40,13 +40,17 @@ test("whatever goes wrong is answered and not thrown, with no records", async ()
 });
 
 test("a client made from api.ts reads and writes", async () => {
+  const written = await writeCampaignMetrics(report("run-1", { campaignId: "summer-sale" }), { url, key });
+  assert.ok(written.ok);
+
   const client = createClient<paths>({ baseUrl: url, headers: { Authorization: `Bearer ${key}` } });
+  const { data, error } = await client.GET("/api/metrics/campaign/{campaignId}/runs/{runId}", {
+    params: { path: { campaignId: "summer-sale", runId: "run-1" } },
+  });
+
+  assert.deepEqual([data?.total?.tokensIn, data?.agents, error], [1000, [], undefined]);
   const posted = await client.POST("/api/metrics/campaign", { body: { ...report("generated client"), createdAt: null } });
   assert.equal(posted.response.status, 201, JSON.stringify(posted.error));
-  const run = await client.GET("/api/metrics/campaign/{campaignId}/runs/{runId}", {
-    params: { path: { campaignId: "studio", runId: "generated client" } },
-  });
-  assert.equal(run.data?.total?.tokensIn, 1000);
   const list = await client.GET("/api/metrics/campaign", { params: { query: { limit: 0 } } });
   assert.equal(list.error?.errors?.[0]?.location, "query.limit");
 });

@@ -1,9 +1,8 @@
 "use client";
 
 import { useState } from "react";
-import { writeCampaignMetrics } from "../lib/runmetrics";
+import { writeCampaignMetrics } from "@/lib/runmetrics";
 
-/** A button that writes the record of a run from the page, as Studio's panel does after a campaign. */
 export function WriteSample() {
   const [outcome, setOutcome] = useState("");
 

@@ -1,4 +1,4 @@
-import { LiveMetrics } from "../lib/LiveMetrics";
+import { LiveMetrics } from "@/lib/LiveMetrics";
 import { WriteSample } from "./WriteSample";
 
 export default function Page() {
