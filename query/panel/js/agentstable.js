@@ -1,7 +1,7 @@
 // The agents of a run, as far as they are loaded; a hundred at a time are drawn.
 import { arrange, el, show } from "./dom.js";
 import { cost, count, span, tokens } from "./figures.js";
-import { exact } from "./format.js";
+import { exact, many } from "./format.js";
 import { status } from "./icons.js";
 import { Headings, message, walk } from "./table.js";
 import { untrusted } from "./text.js";
@@ -66,7 +66,7 @@ export class AgentsTable {
     show(this.#foot,
       left > 0 ? button(`Show ${exact(Math.min(left, STEP))} more`, () => { this.#drawn += STEP; this.#draw(); })
         : this.#more ? button("Load more agents", (event) => { event.target.disabled = true; this.#more(); }) : null,
-      el("span", {}, `${exact(Math.min(this.#drawn, this.#agents.length))} of ${exact(Math.max(this.#total, this.#agents.length))} agents`));
+      el("span", {}, `${exact(Math.min(this.#drawn, this.#agents.length))} of ${many(Math.max(this.#total, this.#agents.length), "agent")}`));
   }
 
   #row(agent) {

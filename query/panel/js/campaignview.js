@@ -35,7 +35,7 @@ export class CampaignView {
     });
     this.root = el("div", {},
       el("nav", { class: "crumbs", "aria-label": "Where this is" }, el("a", { href: listLink() }, "Runs"), el("span", { "aria-hidden": "true" }, "/"), "Campaign"),
-      el("div", { class: "title" }, el("h1", {}, untrusted(campaign)), el("span", { class: "end" }, el("a", { href: listLink({ campaignId: campaign, window: "all" }) }, "Filter its runs"))),
+      el("div", { class: "title" }, el("h1", {}, untrusted(campaign)), el("span", { class: "end" }, el("a", { href: listLink({ campaignId: campaign, window: "all" }) }, "Open in the list"))),
       this.#fault, this.#tiles.root,
       el("div", { class: "section trio" }, this.#charts.map((chart) => chart.root)),
       el("section", { class: "section" }, el("div", { class: "section-head" }, el("h2", {}, "Runs")), this.#table.root, this.#foot));

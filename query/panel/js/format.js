@@ -9,6 +9,11 @@ export function exact(n) {
   return grouped.format(n);
 }
 
+// many is how many there are of something.
+export function many(n, noun) {
+  return `${exact(n)} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 const scales = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
 // compact is a count in about three digits: 812, 9,812, 12.3 k, 1.24 M. It is cut, not rounded up into the next unit.
@@ -41,11 +46,15 @@ export function duration(ms) {
   if (ms < 9_950) return [(ms / 1000).toFixed(1), "s"];
   const seconds = Math.round(ms / 1000);
   if (seconds < 60) return [String(seconds), "s"];
-  const two = (n) => String(n).padStart(2, "0");
-  if (seconds < 3600) return [`${Math.floor(seconds / 60)}${NARROW}min${NARROW}${two(seconds % 60)}`, "s"];
+  if (seconds < 3600) return twoUnits(seconds, 60, "min", "s");
   const minutes = Math.round(seconds / 60);
-  if (minutes < 24 * 60) return [`${Math.floor(minutes / 60)}${NARROW}h${NARROW}${two(minutes % 60)}`, "min"];
-  return [`${Math.floor(minutes / 1440)}${NARROW}d${NARROW}${Math.floor((minutes % 1440) / 60)}`, "h"];
+  if (minutes < 24 * 60) return twoUnits(minutes, 60, "h", "min");
+  return twoUnits(Math.floor(minutes / 60), 24, "d", "h");
+}
+
+function twoUnits(n, many, large, small) {
+  const rest = n % many, whole = String(Math.floor(n / many));
+  return rest === 0 ? [whole, large] : [`${whole}${NARROW}${large}${NARROW}${String(rest).padStart(2, "0")}`, small];
 }
 
 // percent has one decimal, and says 100 and 0 only where it is so.

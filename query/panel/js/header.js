@@ -1,6 +1,6 @@
 // The bar: brand, views, whether what is shown is live, how the pipeline is, and the tools.
 import { el, show, svg } from "./dom.js";
-import { clock, compact, exact, text } from "./format.js";
+import { clock, compact, exact, many, text } from "./format.js";
 import { icon } from "./icons.js";
 import { ask, credentials, forget, hasKey } from "./key.js";
 import { lettersLink, stateLink } from "./route.js";
@@ -66,7 +66,7 @@ export class Header {
     const sum = (name) => (state.streams ?? []).reduce((total, stream) => total + (stream[name] ?? 0), 0);
     const letters = sum("deadLetters"), behind = sum("pending");
     show(this.#letters, letters ? text(compact(letters)) : "");
-    this.#letters.title = letters ? `${exact(letters)} messages could not be applied` : "";
+    this.#letters.title = letters ? `${many(letters, "message")} could not be applied` : "";
     const [tone, image, words] = !["active", "standby"].includes(state.state) ? ["warn", "alert", `Pipeline ${state.state}`]
       : behind ? ["quiet", "behind", `${text(compact(behind))} behind`]
         : ["quiet", "caught", "Caught up"];

@@ -1,9 +1,9 @@
 // How the latencies of a run's agents are spread, in buckets of equal ratio, with the percentiles that the API names.
 import { show, svg } from "./dom.js";
 import { Figure } from "./figure.js";
-import { duration, exact, text } from "./format.js";
+import { duration, exact, many, text } from "./format.js";
 
-const LEFT = 8, RIGHT = 8, TOP = 34, BOTTOM = 22;
+const LEFT = 8, RIGHT = 8, TOP = 46, BOTTOM = 22;
 const HEIGHT = 250;
 
 // bounds of buckets: 1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8 and their tenfolds, ten a decade.
@@ -37,7 +37,7 @@ export class Histogram extends Figure {
       return void show(this.drawing);
     }
     const buckets = fill(latencies);
-    this.say(`${exact(latencies.length)} agents${part ? ", as far as they are loaded" : ""}`, () => ({
+    this.say(`${many(latencies.length, "agent")}${part ? ", as far as they are loaded" : ""}`, () => ({
       head: ["Latency", "Agents"],
       rows: buckets.filter(({ count }) => count).map(({ from, to, count }) => [`${text(duration(from))} to ${text(duration(to))}`, exact(count)]),
     }));
@@ -55,7 +55,7 @@ function drawing(buckets, marks, width) {
   const bars = buckets.filter(({ count }) => count).map(({ from, to, count }) => {
     const height = Math.max(2, (count / most) * (floor - TOP - 4));
     return svg("rect", { class: "mark", x: x(from) + 0.5, y: floor - height, width: Math.max(1, x(to) - x(from) - 1.5), height, rx: 1 },
-      svg("title", {}, `${exact(count)} agents from ${text(duration(from))} to ${text(duration(to))}`));
+      svg("title", {}, `${many(count, "agent")} from ${text(duration(from))} to ${text(duration(to))}`));
   });
   const words = marks.map(([name, ms]) => `${name} ${text(duration(ms))}`).join(", ");
   return svg("svg", { class: "histogram", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `Latencies of agents. ${words}` },
@@ -76,16 +76,18 @@ function ticks(buckets, x, floor, width) {
   return shown;
 }
 
-// percentiles have their labels above the bars, in two rows where they would touch.
+// percentiles have their labels above the bars, in further rows where they would touch. Those of one value share a label.
 function percentiles(marks, x, floor, width) {
-  const ends = [-1, -1];
-  return marks.flatMap(([name, ms]) => {
+  const ends = [-1, -1, -1];
+  const names = new Map();
+  for (const [name, ms] of marks) names.set(ms, names.has(ms) ? `${names.get(ms)}, ${name}` : name);
+  return [...names].flatMap(([ms, name]) => {
     const label = `${name} ${text(duration(ms))}`, room = label.length * 6.2;
     const at = x(ms), left = at + room + 4 > width;
     const start = left ? at - room - 4 : at + 4;
-    const row = start > ends[0] ? 0 : 1;
+    const row = Math.max(0, ends.findIndex((end) => start > end));
     ends[row] = start + room + 6;
-    return [svg("line", { class: "percentile", x1: at, x2: at, y1: row ? 18 : 4, y2: floor }),
-      svg("text", { class: "percentile-label", x: left ? at - 4 : at + 4, y: row ? 28 : 13, "text-anchor": left ? "end" : "start" }, label)];
+    return [svg("line", { class: "percentile", x1: at, x2: at, y1: 4 + 14 * row, y2: floor }),
+      svg("text", { class: "percentile-label", x: left ? at - 4 : at + 4, y: 13 + 14 * row, "text-anchor": left ? "end" : "start" }, label)];
   });
 }

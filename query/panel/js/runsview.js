@@ -2,7 +2,7 @@
 import { announce } from "./announce.js";
 import { el, show } from "./dom.js";
 import { Filters } from "./filters.js";
-import { exact } from "./format.js";
+import { exact, many } from "./format.js";
 import { failure } from "./notice.js";
 import { listLink } from "./route.js";
 import { RunList } from "./runlist.js";
@@ -76,7 +76,7 @@ export class RunsView {
     announce("runs", () => {
       const told = this.#untold;
       this.#untold = 0;
-      return `${told} new ${told === 1 ? "run" : "runs"}.`;
+      return `${many(told, "new run")}.`;
     });
   }
 
@@ -85,7 +85,7 @@ export class RunsView {
     const more = el("button", { class: "button", type: "button", onclick: () => this.#more(more) }, "Load more");
     show(this.#foot,
       this.#list.cursor ? more : null,
-      el("span", {}, shown === loaded ? `${exact(loaded)} ${loaded === 1 ? "run" : "runs"} of ${this.#filters.words}` : `${exact(shown)} of ${exact(loaded)} loaded runs`,
+      el("span", {}, shown === loaded ? `${many(loaded, "run")} of ${this.#filters.words}` : `${exact(shown)} of ${many(loaded, "loaded run")}`,
         this.#list.cursor ? ", there are more" : this.#list.records.full ? "; narrow the filters, or export, for the rest" : ""),
       el("span", { class: "end keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " rows  ", el("kbd", {}, "Enter"), " open  ", el("kbd", {}, "/"), " search"));
   }

@@ -1,7 +1,7 @@
 // The key figures of a summary, which the API worked out over all its runs, with a drawing over the newest of them.
 import { el, show } from "./dom.js";
 import { cost, count, rate, span } from "./figures.js";
-import { compact, duration, exact, text } from "./format.js";
+import { compact, duration, many, text } from "./format.js";
 import { bars, line, strip } from "./sparkline.js";
 
 const SPARK_RUNS = 40;
@@ -20,7 +20,7 @@ const tiles = [
   },
   {
     name: "latencyP95Ms", label: "Latency, p95", figure: (s) => span(s.latencyP95Ms),
-    aside: (s) => (s.latencyUnknownRuns ? `not known of ${exact(s.latencyUnknownRuns)} ${s.latencyUnknownRuns === 1 ? "run" : "runs"}` : s.latencyAgents ? `p99 ${text(duration(s.latencyP99Ms))}` : ""),
+    aside: (s) => (s.latencyUnknownRuns ? `not known of ${many(s.latencyUnknownRuns, "run")}` : s.latencyAgents ? `p99 ${text(duration(s.latencyP99Ms))}` : ""),
     spark: (runs) => line(runs.map((run) => run.latencyP95Ms), "p95 latency of the newest runs"),
   },
   {

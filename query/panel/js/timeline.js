@@ -1,6 +1,6 @@
 // When each agent of a run worked. Only the lanes that are in sight are drawn: there may be ten thousand.
 import { arrange, el, place, show } from "./dom.js";
-import { duration, exact, text } from "./format.js";
+import { duration, many, text } from "./format.js";
 import { plain, untrusted } from "./text.js";
 
 const LANE = 20;
@@ -52,7 +52,7 @@ export class Timeline {
     this.#to = Math.max(this.#from + 1, this.#lanes.reduce((last, { end }) => Math.max(last, end ?? now), 0));
     place(this.#space, { height: `${this.#lanes.length * LANE}px` });
     show(this.#note, this.#lanes.length === 0 ? "No agent is known."
-      : `${exact(this.#lanes.length)} agents${part ? ", as far as they are loaded" : ""}, ${text(duration(this.#to - this.#from))}`);
+      : `${many(this.#lanes.length, "agent")}${part ? ", as far as they are loaded" : ""}, ${text(duration(this.#to - this.#from))}`);
     this.#drawScale();
     this.#drawn.clear();
     this.#drawLanes();
@@ -63,7 +63,7 @@ export class Timeline {
     const length = this.#to - this.#from;
     const step = roundStep(length / (this.#box.clientWidth < 500 ? 3 : 6));
     const times = Array.from({ length: Math.floor(length / step) + 1 }, (_, index) => index * step);
-    show(this.#scale, times.map((ms) => place(el("span", {}, ms === 0 ? "0" : text(duration(ms))), { left: `${(100 * ms) / length}%` })));
+    show(this.#scale, times.map((ms) => place(el("span", { class: ms / length > 0.93 ? "end" : null }, ms === 0 ? "0" : text(duration(ms))), { left: `${(100 * ms) / length}%` })));
   }
 
   #drawLanes() {
