@@ -67,7 +67,12 @@ func parseListing(rawQuery string, idleSince time.Time) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	l := listing{limit: p.limit(defaultLimit, maxLimit), filter: p.filter(idleSince)}
+	return p.listing(defaultLimit, maxLimit, idleSince)
+}
+
+// listing takes the whole of what a listing is asked for, with so many records where nothing is said and at the most.
+func (p *parameters) listing(some, most int, idleSince time.Time) (listing, error) {
+	l := listing{limit: p.limit(some, most), filter: p.filter(idleSince)}
 	cursor := p.one("cursor")
 	if len(p.bad) == 0 && cursor != "" { // with bad filters there is nothing to compare it with
 		after, err := decodeCursor(cursor, l.filter)

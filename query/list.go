@@ -37,13 +37,17 @@ type page struct {
 }
 
 func (s *server) routeList(api huma.API) {
-	huma.Register(api, s.guard(huma.Operation{
+	op := huma.Operation{
 		OperationID: "list-metrics", Method: http.MethodGet, Path: campaignPath, Tags: []string{"metrics"},
 		Summary:    "List records, newest first",
 		Parameters: listParameters(),
 		Responses: responses(api, http.StatusOK, schemaOf[page](api), http.StatusBadRequest, http.StatusUnauthorized,
 			http.StatusForbidden, http.StatusServiceUnavailable),
-	}, ScopeRead), s.list)
+	}
+	describeExport(&op)
+	op = s.guard(op, ScopeRead)
+	op.Middlewares = append(op.Middlewares, s.export)
+	huma.Register(api, op, s.list)
 }
 
 func (s *server) list(ctx context.Context, in *listInput) (*listOutput, error) {
