@@ -63,25 +63,38 @@ func appendExecution(b []byte, e *events.Event) []byte {
 
 // DecodeChunk appends the events of a chunk of the given run to list. An error means that the store was tampered with.
 func DecodeChunk(list []events.Event, key events.Key, chunk []byte) ([]events.Event, error) {
+	err := VisitChunk(key, chunk, func(e *events.Event) error {
+		list = append(list, *e)
+		return nil
+	})
+	return list, err
+}
+
+// VisitChunk visits the events of a chunk of the given run one by one: each is the visitor's for the visit only, its texts
+// for ever. An error that is not of visit means that the store was tampered with, and is ErrBlocked.
+func VisitChunk(key events.Key, chunk []byte, visit func(e *events.Event) error) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(chunk))
 	array := columns{d: d}
 	if array.begin(); array.err != nil {
-		return nil, fmt.Errorf("decode stored events: %w", array.err)
+		return fmt.Errorf("%w: decode stored events: %w", ErrBlocked, array.err)
 	}
-	for d.PeekKind() == '[' || d.PeekKind() == '{' {
-		e, err := decodeStored(d, key)
-		if err != nil {
-			return nil, fmt.Errorf("decode stored event %d: %w", len(list), err)
+	var e events.Event
+	for n := 0; d.PeekKind() == '[' || d.PeekKind() == '{'; n++ {
+		var err error
+		if e, err = decodeStored(d, key); err != nil {
+			return fmt.Errorf("%w: decode stored event %d: %w", ErrBlocked, n, err)
 		}
-		list = append(list, e)
+		if err := visit(&e); err != nil {
+			return err
+		}
 	}
 	if array.end(); array.err != nil {
-		return nil, fmt.Errorf("decode stored events: %w", array.err)
+		return fmt.Errorf("%w: decode stored events: %w", ErrBlocked, array.err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, fmt.Errorf("decode stored events: text after the end")
+		return fmt.Errorf("%w: decode stored events: text after the end", ErrBlocked)
 	}
-	return list, nil
+	return nil
 }
 
 func decodeStored(d *jsontext.Decoder, key events.Key) (events.Event, error) {

@@ -18,7 +18,6 @@ type Holder struct {
 	chunks []int64           // how many each run has
 	newest []int64           // version among those
 	blind  []bool            // latencies of one of them are not known
-	spare  []events.Event
 }
 
 // NewHolder begins with nothing held of the runs.
@@ -53,15 +52,15 @@ func (h *Holder) Events(run uuid.UUID, version int64, chunk, latencies []byte) {
 	if len(chunk) > len("[]") {
 		held.Digest.Add(chunk[1 : len(chunk)-1])
 	}
-	list, err := DecodeChunk(h.spare[:0], held.Run.Key(), chunk)
-	if h.spare = list[:0]; err != nil {
-		held.Damage = fmt.Sprintf("the events of version %d cannot be read: %v", version, err)
-		return
-	}
-	for i := range list {
-		if held.Run.Apply(&list[i]) != aggregate.Applied {
+	err := VisitChunk(held.Run.Key(), chunk, func(e *events.Event) error {
+		if held.Run.Apply(e) != aggregate.Applied {
 			held.Damage = fmt.Sprintf("the events of version %d are stored twice", version)
 		}
+		return nil
+	})
+	if err != nil {
+		held.Damage = fmt.Sprintf("the events of version %d cannot be read: %v", version, err)
+		return
 	}
 	changes := held.Run.TakeLatencyChanges()
 	switch {

@@ -1,8 +1,6 @@
 package sinks
 
 import (
-	"fmt"
-
 	"github.com/google/uuid"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
@@ -14,7 +12,6 @@ type Loader struct {
 	ids   []uuid.UUID
 	names map[uuid.UUID]events.Key
 	runs  map[uuid.UUID]StoredRun
-	spare []events.Event
 }
 
 // NewLoader begins with nothing read of the runs.
@@ -57,15 +54,12 @@ func (l *Loader) Add(row *StoredRow) error {
 	if row.Chunk == nil {
 		return nil
 	}
-	var err error
-	if l.spare, err = DecodeChunk(l.spare[:0], key, row.Chunk); err != nil {
-		return fmt.Errorf("%w: %w", ErrBlocked, err)
-	}
-	for i := range l.spare {
-		stored.Run.Apply(&l.spare[i])
-	}
+	err := VisitChunk(key, row.Chunk, func(e *events.Event) error {
+		stored.Run.Apply(e)
+		return nil
+	})
 	stored.Run.TakeLatencyChanges() // they are stored: the next commit's begin here
-	return nil
+	return err
 }
 
 // Runs are those of which there was a row.

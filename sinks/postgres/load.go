@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,25 +98,15 @@ ORDER BY c.version`
 func (s *Store) Events(ctx context.Context, run uuid.UUID, visit func(e *events.Event) error) error {
 	ctx, done := s.alive(ctx)
 	defer done()
-	var list []events.Event
 	return failed("read events", s.eachRow(ctx, func(rows pgx.Rows) error {
 		var (
 			key   events.Key
 			chunk pgtype.DriverBytes
 		)
-		err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk)
-		if err != nil {
+		if err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk); err != nil {
 			return err
 		}
-		if list, err = sinks.DecodeChunk(list[:0], key, chunk); err != nil {
-			return fmt.Errorf("%w: %w", sinks.ErrBlocked, err) // somebody changed the table by hand
-		}
-		for i := range list {
-			if err := visit(&list[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return sinks.VisitChunk(key, chunk, visit)
 	}, storedEvents, []uuid.UUID{run}))
 }
 

@@ -92,25 +92,15 @@ WHERE m.run_key = ? ORDER BY c.version`
 
 // Events visits every applied event of a run in the order of application.
 func (s *Store) Events(ctx context.Context, run uuid.UUID, visit func(e *events.Event) error) error {
-	var list []events.Event
 	err := readRows(ctx, s.reader, func(rows *sql.Rows) error {
 		var (
 			key   events.Key
 			chunk sql.RawBytes
 		)
-		err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk)
-		if err != nil {
+		if err := rows.Scan(&key.CampaignID, &key.RunID, &key.Phase, &chunk); err != nil {
 			return err
 		}
-		if list, err = sinks.DecodeChunk(list[:0], key, chunk); err != nil {
-			return damaged("chunk", err)
-		}
-		for i := range list {
-			if err := visit(&list[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return sinks.VisitChunk(key, chunk, visit)
 	}, storedEvents, run.String())
 	if err != nil {
 		return fmt.Errorf("read events: %w", classify(err))
