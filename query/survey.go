@@ -13,7 +13,7 @@ import (
 )
 
 // longRead bounds a request that reads much: a campaign of ten million executions, a run of a million agents.
-const longRead = 10 * time.Second
+const longRead = 20 * time.Second
 
 // patient is a context for a request that may read much. It ends when nothing was read for storeTimeout, so that a store
 // that is away is noticed as soon as by other requests. Whoever reads calls progress.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -165,6 +166,9 @@ func testGiantRun(t *testing.T, s *system) {
 		check(p, "read back")
 		answer := p.get(t, "/api/metrics/campaign/"+last.CampaignID+"/runs/"+last.RunID)
 		t.Logf("GET of the run says %d after %s, %d bytes", answer.status, answer.took.Round(time.Millisecond), len(answer.body))
+		if answer.status != http.StatusOK {
+			t.Errorf("the run is not shown: %s", answer.body)
+		}
 		check(p, "asked for")
 		p.terminate(t)
 		w.wantStanding(t, standingOf(l, n))
