@@ -162,7 +162,8 @@ func (p *tab) size(width, height int64) {
 func (p *tab) theme(name string) {
 	p.Helper()
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name},
+			{Name: "prefers-reduced-motion", Value: "reduce"}}})
 	p.must(err)
 }
 
@@ -187,13 +188,26 @@ func (p *tab) text(selector string) string {
 	return eval[string](p, fmt.Sprintf("document.querySelector(%q)?.textContent ?? ''", selector))
 }
 
+// texts are what the elements show, in order.
+func (p *tab) texts(selector string) []string {
+	p.Helper()
+	return eval[[]string](p, fmt.Sprintf("[...document.querySelectorAll(%q)].map((node) => node.textContent)", selector))
+}
+
+// count is how many elements there are.
+func (p *tab) count(selector string) int {
+	p.Helper()
+	return eval[int](p, fmt.Sprintf("document.querySelectorAll(%q).length", selector))
+}
+
 // until waits for an expression to become true.
 func (p *tab) until(what, expression string) {
 	p.Helper()
 	deadline := time.Now().Add(panelPatience)
 	for !eval[bool](p, "Boolean("+expression+")") {
 		if time.Now().After(deadline) {
-			p.Fatalf("not within %s: %s. The page shows: %s", panelPatience, what, eval[string](p, "document.body.innerText.slice(0, 1500)"))
+			p.Fatalf("not within %s: %s. The page shows: %s", panelPatience, what,
+				eval[string](p, "document.body.innerText.slice(0, 1500)"))
 		}
 	}
 }

@@ -24,7 +24,8 @@ func decodeNumbers(t *testing.T, raw []byte) numbers {
 // shownFigures are the values behind the numbers in an element, in order; the unknown ones are "–".
 func shownFigures(p *tab, selector string) []string {
 	p.Helper()
-	return eval[[]string](p, fmt.Sprintf(`[...document.querySelector(%q).querySelectorAll("data, .unknown")].map((node) => node.value ?? "–")`, selector))
+	return eval[[]string](p, fmt.Sprintf(`[...document.querySelector(%q).querySelectorAll("data, .unknown")]
+		.map((node) => node.value ?? "–")`, selector))
 }
 
 // written is a value as JSON has it, "–" for null.
@@ -137,7 +138,8 @@ func testPanelFormats(t *testing.T, _ *panelWorld, p *tab) {
 		"x.plain('a\\u200db')":                                      "a⟨U+200D⟩b",
 		"a.parse('{\"costUSD\":1234567890.123456789}').costUSDText": "1234567890.123456789",
 	} {
-		got := eval[string](p, fmt.Sprintf(`Promise.all(["format", "text", "api"].map((name) => import("/panel/js/" + name + ".js"))).then(([f, x, a]) => (%s).replaceAll("\u202f", " "))`, expression))
+		got := eval[string](p, fmt.Sprintf(`Promise.all(["format", "text", "api"].map((name) => import("/panel/js/" + name + ".js")))
+			.then(([f, x, a]) => (%s).replaceAll("\u202f", " "))`, expression))
 		if got != want {
 			t.Errorf("%s is %q, want %q", expression, got, want)
 		}
@@ -166,13 +168,16 @@ func testPanelLive(t *testing.T, w *panelWorld, p *tab) {
 		w.tell(t, events.Event{Key: key, Type: events.RunStarted, OccurredAt: began, AgentsExpected: 4})
 	})
 	for i := range 3 {
-		await(fmt.Sprintf("agent %d is done", i+1), fmt.Sprintf("document.querySelector('.runs tbody tr:first-child .cell-agents data')?.value === '%d'", i+1), func() {
-			w.tell(t, events.Event{Key: key, Type: events.AgentFinished, AgentID: fmt.Sprint("a", i), Attempt: 1, OccurredAt: began.Add(time.Millisecond),
-				Status: events.Succeeded, LatencyMs: 1200, TokensIn: 10, TokensOut: 5, Cost: events.USD(1_000_000)})
+		done := fmt.Sprintf("document.querySelector('.runs tbody tr:first-child .cell-agents data')?.value === '%d'", i+1)
+		await(fmt.Sprintf("agent %d is done", i+1), done, func() {
+			w.tell(t, events.Event{Key: key, Type: events.AgentFinished, AgentID: fmt.Sprint("a", i), Attempt: 1,
+				OccurredAt: began.Add(time.Millisecond), Status: events.Succeeded, LatencyMs: 1200, TokensIn: 10, TokensOut: 5,
+				Cost: events.USD(1_000_000)})
 		})
 	}
 	await("the run has failed", "("+row+").includes('failed')", func() {
-		w.tell(t, events.Event{Key: key, Type: events.RunFinished, OccurredAt: began.Add(time.Second), Outcome: events.OutcomeFailed})
+		w.tell(t, events.Event{Key: key, Type: events.RunFinished, OccurredAt: began.Add(time.Second),
+			Outcome: events.OutcomeFailed})
 	})
 	w.caughtUp(t)
 	want := fmt.Sprint(w.api(t, "/"+eval[string](p, "document.querySelector('.tiles').dataset.source"))["tokensIn"])

@@ -50,10 +50,11 @@ func (w *panelWorld) publishHostile(t *testing.T) {
 			said = hostileErrors[i]
 		}
 		w.tell(t, events.Event{Key: key, Type: events.RunStarted, OccurredAt: at, AgentsExpected: 2})
-		w.tell(t, events.Event{Key: key, Type: events.AgentFinished, AgentID: text, AgentName: text, Model: text, Error: said, Attempt: 1,
-			OccurredAt: at.Add(time.Second), Status: events.Failed, LatencyMs: 900, Cost: events.USD(1)})
+		w.tell(t, events.Event{Key: key, Type: events.AgentFinished, AgentID: text, AgentName: text, Model: text,
+			Error: said, Attempt: 1, OccurredAt: at.Add(time.Second), Status: events.Failed, LatencyMs: 900, Cost: events.USD(1)})
 	}
-	if _, err := w.js.Publish(t.Context(), events.Subject("<script>window.hacked=1</script>", "\u202eevil"), []byte(`{"v":1,"<img src=x onerror=window.hacked=1>":1}`)); err != nil {
+	subject := events.Subject("<script>window.hacked=1</script>", "\u202eevil")
+	if _, err := w.js.Publish(t.Context(), subject, []byte(`{"v":1,"<img src=x onerror=window.hacked=1>":1}`)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,8 +84,9 @@ func testPanelHostile(t *testing.T, w *panelWorld, p *tab) {
 		if text == ".." {
 			continue // no URL can hold it: the view says so
 		}
-		p.do(fmt.Sprintf("location.hash = [...document.querySelectorAll('.runs .cell-run a')].find((a) => a.textContent.includes(%s)).hash", quoteJS(firstPart(text))))
-		p.until("the run of "+text+" is shown", "document.querySelector('.agents tbody tr') && document.querySelector('.facts dd')")
+		p.do(fmt.Sprintf(`location.hash = [...document.querySelectorAll(".runs .cell-run a")]
+			.find((a) => a.textContent.includes(%s)).hash`, quoteJS(firstPart(text))))
+		p.until("the run of "+text+" is shown", "document.querySelector('.agents .status')")
 		wantText("the run", text)
 		if i < len(hostileErrors) {
 			wantText("the run's error", hostileErrors[i])
@@ -92,7 +94,8 @@ func testPanelHostile(t *testing.T, w *panelWorld, p *tab) {
 		p.at("#/?window=all")
 		p.until("the list is back", "document.querySelector('.runs tbody tr[data-key]')")
 	}
-	for _, view := range []string{"#/campaign/" + "%3Cscript%3Ewindow.hacked%3D1%3C%2Fscript%3E", "#/deadletters", "#/run/../..", "#/run/%E0%A4%A", "#/<img src=x onerror=window.hacked=1>"} {
+	for _, view := range []string{"#/campaign/" + hostileScript, "#/deadletters", "#/run/../..", "#/run/%E0%A4%A",
+		"#/<img src=x onerror=window.hacked=1>"} {
 		p.at(view)
 		p.until("a view is shown", "document.getElementById('view').childElementCount > 0 && !document.querySelector('.blank')")
 	}

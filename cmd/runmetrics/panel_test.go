@@ -61,7 +61,8 @@ func testPanelRestart(t *testing.T, p *tab) {
 	p.untilRuns("before")
 	p.tolerate()
 	w.stop(t)
-	p.until("it says since when it is stale", "/Reconnecting… stale since \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.connection').textContent)")
+	p.until("it says since when it is stale",
+		"/Reconnecting… stale since \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.connection').textContent)")
 	if runs := shownRuns(p); runs != "before" {
 		t.Errorf("while the server is away, the runs are %q", runs)
 	}
@@ -90,7 +91,8 @@ func testPanelKey(t *testing.T, p *tab) {
 		t.Fatal(err)
 	}
 	w := startPanelWorld(t, environ)
-	w.conduct(t, events.Key{CampaignID: "spring", RunID: "guarded", Phase: "1"}, w.now.Add(-time.Hour), 4, events.OutcomeCompleted)
+	key := events.Key{CampaignID: "spring", RunID: "guarded", Phase: "1"}
+	w.conduct(t, key, w.now.Add(-time.Hour), 4, events.OutcomeCompleted)
 	p.api = w.API
 	p.tolerate()
 	p.open("")

@@ -21,12 +21,13 @@ func quoteJS(text string) string {
 // shownRuns are the ids of the runs in the table, in order.
 func shownRuns(p *tab) string {
 	p.Helper()
-	return strings.Join(eval[[]string](p, "[...document.querySelectorAll('.runs .cell-run')].map((cell) => cell.textContent)"), " ")
+	return strings.Join(p.texts(".runs .cell-run"), " ")
 }
 
 func (p *tab) untilRuns(want string) {
 	p.Helper()
-	p.until("the runs are "+want, fmt.Sprintf("[...document.querySelectorAll('.runs .cell-run')].map((cell) => cell.textContent).join(' ') === %q", want))
+	p.until("the runs are "+want, fmt.Sprintf(`[...document.querySelectorAll(".runs .cell-run")]
+		.map((cell) => cell.textContent).join(" ") === %q`, want))
 }
 
 func testPanelFilters(t *testing.T, w *panelWorld, p *tab) {
@@ -50,7 +51,8 @@ func testPanelFilters(t *testing.T, w *panelWorld, p *tab) {
 	p.settled()
 	p.untilRuns("called-off") // the address has the filters
 	p.fill("[name=phase]", "9")
-	p.until("it says that nothing passes", "document.querySelector('.waiting')?.textContent.includes('No run passes these filters')")
+	p.until("it says that nothing passes",
+		"document.querySelector('.waiting')?.textContent.includes('No run passes these filters')")
 	p.click(".waiting button")
 	p.until("the filters are gone", "document.querySelectorAll('.runs tbody tr').length > 10")
 	p.fill("input[type=search]", "SPRING run-2")
@@ -69,31 +71,30 @@ func testPanelRun(t *testing.T, w *panelWorld, p *tab) {
 	p.until("the run is shown", "document.querySelector('.agents tbody tr')")
 	detail := w.api(t, "/api/metrics/campaign/spring/runs/run-5")
 	total := detail["total"].(numbers)
-	facts := eval[map[string]string](p, `Object.fromEntries([...document.querySelectorAll(".facts > div")].map((fact) => [fact.firstChild.textContent, fact.querySelector("data")?.value ?? ""]))`)
-	for label, name := range map[string]string{"Success rate": "successRate", "Latency p50": "latencyP50Ms", "p95": "latencyP95Ms", "p99": "latencyP99Ms",
-		"Average": "latencyAvgMs", "Cost": "costUSD", "Assets": "assetsGenerated"} {
+	facts := eval[map[string]string](p, `Object.fromEntries([...document.querySelectorAll(".facts > div")]
+		.map((fact) => [fact.firstChild.textContent, fact.querySelector("data")?.value ?? ""]))`)
+	for label, name := range map[string]string{"Success rate": "successRate", "Latency p50": "latencyP50Ms",
+		"p95": "latencyP95Ms", "p99": "latencyP99Ms", "Average": "latencyAvgMs", "Cost": "costUSD", "Assets": "assetsGenerated"} {
 		if facts[label] != written(total[name]) {
 			t.Errorf("%s is %s, the API says %v", label, facts[label], total[name])
 		}
 	}
-	if phases := eval[int](p, "document.querySelectorAll('.phases tbody tr').length"); phases != 2 {
+	if phases := p.count(".phases tbody tr"); phases != 2 {
 		t.Errorf("%d phases, want 2", phases)
 	}
 	agents := detail["agents"].([]any)
-	if rows := eval[int](p, "document.querySelectorAll('.agents tbody tr').length"); rows != len(agents) {
+	if rows := p.count(".agents tbody tr"); rows != len(agents) {
 		t.Errorf("%d agents, want %d", rows, len(agents))
 	}
 	p.click(".agents [data-column=latency]")
-	slowest := eval[[]string](p, "[...document.querySelectorAll('.agents tbody tr td:nth-child(7)')].map((cell) => cell.querySelector('data').value)")
-	if slowest[0] != written(total["latencyMaxMs"]) {
-		t.Errorf("sorted by latency, the first has %s ms, the slowest took %v", slowest[0], total["latencyMaxMs"])
-	}
+	wantFigures(p, ".agents tbody tr:first-child td:nth-child(7)", total["latencyMaxMs"]) // the slowest comes first
 	p.click(".agents td.message button")
-	if !eval[bool](p, "document.querySelector('.agents tr.open [aria-expanded=true]') !== null") {
+	if p.count(".agents tr.open [aria-expanded=true]") != 1 {
 		t.Error("an error does not unfold")
 	}
 
-	bars := eval[int](p, `[...document.querySelectorAll(".histogram .mark title")].reduce((sum, title) => sum + parseInt(title.textContent), 0)`)
+	bars := eval[int](p, `[...document.querySelectorAll(".histogram .mark title")]
+		.reduce((sum, title) => sum + parseInt(title.textContent), 0)`)
 	counted := 0
 	for _, a := range agents {
 		if agent := a.(numbers); agent["latencyMs"] != nil && agent["status"] != "cancelled" {
@@ -106,12 +107,13 @@ func testPanelRun(t *testing.T, w *panelWorld, p *tab) {
 	if label := eval[string](p, "document.querySelector('.histogram').getAttribute('aria-label')"); !strings.Contains(label, "p95") {
 		t.Errorf("the distribution is described as %q", label)
 	}
-	if lanes := eval[int](p, "document.querySelectorAll('.lane').length"); lanes == 0 || lanes > len(agents) {
+	if lanes := p.count(".lane"); lanes == 0 || lanes > len(agents) {
 		t.Errorf("%d lanes are drawn for %d agents", lanes, len(agents))
 	}
 	p.open("#/run/spring/nowhere")
 	p.tolerate()
-	p.until("it says that nothing is known", "document.querySelector('.notice')?.textContent.includes('Nothing is known of this run yet')")
+	p.until("it says that nothing is known",
+		"document.querySelector('.notice')?.textContent.includes('Nothing is known of this run yet')")
 }
 
 func testPanelCampaign(t *testing.T, w *panelWorld, p *tab) {
@@ -119,14 +121,14 @@ func testPanelCampaign(t *testing.T, w *panelWorld, p *tab) {
 	p.settled()
 	w.wantTiles(p)
 	p.until("three charts are drawn", "document.querySelectorAll('.chart canvas').length === 3")
-	for _, label := range eval[[]string](p, "[...document.querySelectorAll('.chart')].map((chart) => chart.getAttribute('aria-label'))") {
+	for _, label := range eval[[]string](p, "[...document.querySelectorAll('.chart')].map((chart) => chart.ariaLabel)") {
 		if !strings.Contains(label, "Newest: ") {
 			t.Errorf("a chart is described as %q", label)
 		}
 	}
 	p.click("figure .plain")
 	records := w.api(t, "/api/metrics/campaign?campaignId=spring&limit=50")["metrics"].([]any)
-	if rows := eval[int](p, "document.querySelectorAll('figure table tbody tr').length"); rows != len(records) {
+	if rows := p.count("figure table tbody tr"); rows != len(records) {
 		t.Errorf("the numbers of a chart have %d rows, the campaign has %d records", rows, len(records))
 	}
 }
@@ -149,7 +151,8 @@ func testPanelKeyboard(t *testing.T, _ *panelWorld, p *tab) {
 		t.Errorf("the arrows lead to %q, want %s", got, second)
 	}
 	p.press(kb.Enter)
-	p.until("the run is open", fmt.Sprintf("document.querySelector('h1')?.textContent === %q && document.activeElement.id === 'view'", second))
+	p.until("the run is open",
+		fmt.Sprintf("document.querySelector('h1')?.textContent === %q && document.activeElement.id === 'view'", second))
 	p.do("history.back()")
 	p.settled()
 	p.press("/")

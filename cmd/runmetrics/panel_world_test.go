@@ -39,14 +39,18 @@ func startPanelWorld(t *testing.T, environ map[string]string) *panelWorld {
 func (w *panelWorld) publishRuns(t *testing.T) {
 	t.Helper()
 	for i := range 6 {
-		w.conduct(t, events.Key{CampaignID: "spring", RunID: fmt.Sprintf("run-%d", i), Phase: "2-3"}, w.now.Add(-time.Duration(6-i)*time.Hour), 24, events.OutcomeCompleted)
+		key := events.Key{CampaignID: "spring", RunID: fmt.Sprintf("run-%d", i), Phase: "2-3"}
+		w.conduct(t, key, w.now.Add(-time.Duration(6-i)*time.Hour), 24, events.OutcomeCompleted)
 	}
-	w.conduct(t, events.Key{CampaignID: "spring", RunID: "run-5", Phase: "4"}, w.now.Add(-30*time.Minute), 5, events.OutcomeFailed)
-	w.conduct(t, events.Key{CampaignID: "autumn", RunID: "called-off", Phase: "1"}, w.now.Add(-90*time.Minute), 4, events.OutcomeCancelled)
-	w.conduct(t, events.Key{CampaignID: "autumn", RunID: "last-month", Phase: "1"}, w.now.Add(-35*24*time.Hour), 3, events.OutcomeCompleted)
-	w.conduct(t, events.Key{CampaignID: "autumn", RunID: "under-way", Phase: "1"}, w.now.Add(-40*time.Second), 8, "")
-	w.tell(t, events.Event{Key: events.Key{CampaignID: "autumn", RunID: "reported", Phase: "1"}, Type: events.RunReported, OccurredAt: w.now.Add(-2 * time.Hour),
-		Report: &events.Report{AgentsTotal: 12, AgentsSuccessful: 11, AssetsGenerated: 40, TokensIn: 1_234_567, TokensOut: 98_765, Cost: 3_480_000_001, LatencyP95Ms: 42_000, LatencyAvgMs: 31_500}})
+	autumn := func(run string) events.Key { return events.Key{CampaignID: "autumn", RunID: run, Phase: "1"} }
+	second := events.Key{CampaignID: "spring", RunID: "run-5", Phase: "4"}
+	w.conduct(t, second, w.now.Add(-30*time.Minute), 5, events.OutcomeFailed)
+	w.conduct(t, autumn("called-off"), w.now.Add(-90*time.Minute), 4, events.OutcomeCancelled)
+	w.conduct(t, autumn("last-month"), w.now.Add(-35*24*time.Hour), 3, events.OutcomeCompleted)
+	w.conduct(t, autumn("under-way"), w.now.Add(-40*time.Second), 8, "")
+	w.tell(t, events.Event{Key: autumn("reported"), Type: events.RunReported, OccurredAt: w.now.Add(-2 * time.Hour),
+		Report: &events.Report{AgentsTotal: 12, AgentsSuccessful: 11, AssetsGenerated: 40, TokensIn: 1_234_567,
+			TokensOut: 98_765, Cost: 3_480_000_001, LatencyP95Ms: 42_000, LatencyAvgMs: 31_500}})
 	w.publishHostile(t)
 	w.caughtUp(t)
 }
@@ -58,14 +62,15 @@ func (w *panelWorld) conduct(t *testing.T, key events.Key, began time.Time, agen
 	at := began
 	w.tell(t, events.Event{Key: key, Type: events.RunStarted, OccurredAt: at, AgentsExpected: int64(agents)})
 	for i := range agents {
-		e := events.Event{Key: key, AgentID: fmt.Sprintf("agent-%02d", i), AgentName: "Copywriter", Model: "atlas-large", Type: events.AgentStarted, Attempt: 1,
-			OccurredAt: at}
+		e := events.Event{Key: key, AgentID: fmt.Sprintf("agent-%02d", i), AgentName: "Copywriter", Model: "atlas-large",
+			Type: events.AgentStarted, Attempt: 1, OccurredAt: at}
 		w.tell(t, e)
 		if outcome == "" && i >= agents-3 {
 			continue
 		}
 		at = at.Add(time.Duration(200+137*(i*i%29)) * time.Millisecond)
-		e.Type, e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated = events.AgentFinished, at.Sub(e.OccurredAt).Milliseconds(), int64(900+31*i), int64(300+17*i), 1
+		e.Type, e.LatencyMs = events.AgentFinished, at.Sub(e.OccurredAt).Milliseconds()
+		e.TokensIn, e.TokensOut, e.AssetsGenerated = int64(900+31*i), int64(300+17*i), 1
 		e.OccurredAt, e.Status, e.Cost = at, events.Succeeded, events.USD(events.Nanos(1_234_567*(i+1)))
 		switch {
 		case i%7 == 6:

@@ -14,14 +14,17 @@ export class Problem extends Error {
 
 // address makes a URL of a path and parameters; empty ones are left out.
 export function address(path, parameters = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  const query = new URLSearchParams(
+    Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined),
+  );
   return query.size ? `${path}?${query}` : path;
 }
 
 // runPath is where the API has a run, null for the two names that no URL can hold as a part of its path.
 export function runPath(campaign, run) {
   const parts = [campaign, run];
-  return parts.some((part) => part === "." || part === "..") ? null
+  return parts.some((part) => part === "." || part === "..")
+    ? null
     : `${CAMPAIGN}/${parts.map(encodeURIComponent).join("/runs/")}`;
 }
 
@@ -38,8 +41,16 @@ export async function request(url, { signal, headers = {} } = {}) {
 
 async function problemOf(answer) {
   let detail = "";
-  try { detail = (await answer.json()).detail; } catch { /* not of our making */ }
-  return new Problem(answer.status, detail || `the server answered ${answer.status}`, Number(answer.headers.get("Retry-After")) || 0);
+  try {
+    detail = (await answer.json()).detail;
+  } catch {
+    /* not of our making */
+  }
+  return new Problem(
+    answer.status,
+    detail || `the server answered ${answer.status}`,
+    Number(answer.headers.get("Retry-After")) || 0,
+  );
 }
 
 // parse reads JSON and keeps amounts of money as they were written, too: a double has not all their digits.

@@ -9,7 +9,14 @@ let loading = null;
 // load brings uPlot in when the first chart is drawn.
 function load() {
   loading ??= new Promise((resolve, reject) => {
-    const script = el("script", { src: "panel/vendor/uPlot.iife.min.js", onload: () => resolve(window.uPlot), onerror: () => { loading = null; reject(new Error("the chart's code cannot be loaded")); } });
+    const script = el("script", {
+      src: "panel/vendor/uPlot.iife.min.js",
+      onload: () => resolve(window.uPlot),
+      onerror: () => {
+        loading = null;
+        reject(new Error("the chart's code cannot be loaded"));
+      },
+    });
     document.head.append(el("link", { rel: "stylesheet", href: "panel/vendor/uPlot.min.css" }), script);
   });
   return loading;
@@ -28,13 +35,17 @@ function resolved(name) {
 
 // tickTime is a time on the axis, as short as its step allows.
 function tickTime(seconds, step) {
-  const options = step >= 86_400 ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 && { second: "2-digit" }) };
+  const options =
+    step >= 86_400
+      ? { day: "numeric", month: "short" }
+      : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 && { second: "2-digit" }) };
   return new Intl.DateTimeFormat("en-GB", options).format(seconds * 1000);
 }
 
 // Chart draws series {label, tone, dash, of(run), format(number)} of runs, oldest first.
 export class Chart extends Figure {
-  #series; #zero;
+  #series;
+  #zero;
   #plot = null;
   #runs = [];
   #box = el("div", { class: "chart", role: "img" });
@@ -60,25 +71,43 @@ export class Chart extends Figure {
   runs(runs) {
     this.#runs = runs;
     const last = runs.at(-1);
-    const word = (run) => this.#series.map(({ label, of, format }) => `${label} ${of(run) === null ? "unknown" : format(of(run))}`).join(", ");
+    const word = (run) =>
+      this.#series
+        .map(({ label, of, format }) => `${label} ${of(run) === null ? "unknown" : format(of(run))}`)
+        .join(", ");
     this.#box.setAttribute("aria-label", last ? `${runs.length} runs. Newest: ${word(last)}.` : "No runs.");
     show(this.#value, last ? this.#words(runs.length - 1) : "No run has this number yet.");
-    this.say(this.#series.length > 1 ? this.#series.map(({ label, dash }) => (dash ? `${label} (dashed)` : label)).join(", ") : "", () => ({
-      head: ["Started", ...this.#series.map(({ label }) => label)],
-      rows: runs.toReversed().map((run) => [moment(run.createdAt), ...this.#series.map(({ of, format }) => (of(run) === null ? "–" : format(of(run))))]),
-    }));
+    this.say(
+      this.#series.length > 1
+        ? this.#series.map(({ label, dash }) => (dash ? `${label} (dashed)` : label)).join(", ")
+        : "",
+      () => ({
+        head: ["Started", ...this.#series.map(({ label }) => label)],
+        rows: runs
+          .toReversed()
+          .map((run) => [
+            moment(run.createdAt),
+            ...this.#series.map(({ of, format }) => (of(run) === null ? "–" : format(of(run)))),
+          ]),
+      }),
+    );
     return this.#draw();
   }
 
   // words say what a run has, below the chart where the pointer is.
   #words(index) {
     const run = this.#runs[index];
-    const numbers = this.#series.map(({ label, of, format }) => `${label} ${of(run) === null ? "–" : format(of(run))}`).join(" · ");
+    const numbers = this.#series
+      .map(({ label, of, format }) => `${label} ${of(run) === null ? "–" : format(of(run))}`)
+      .join(" · ");
     return [el("bdi", {}, plain(run.runId)), ` · ${numbers}`];
   }
 
   #data() {
-    return [this.#runs.map((run) => Date.parse(run.createdAt) / 1000), ...this.#series.map(({ of }) => this.#runs.map(of))];
+    return [
+      this.#runs.map((run) => Date.parse(run.createdAt) / 1000),
+      ...this.#series.map(({ of }) => this.#runs.map(of)),
+    ];
   }
 
   async #draw() {
@@ -89,17 +118,43 @@ export class Chart extends Figure {
   }
 
   #options() {
-    const line = resolved("--line"), quiet = resolved("--quiet"), sheet = resolved("--sheet");
-    const axis = { stroke: quiet, font: `11px ${colour("--sans")}`, grid: { stroke: line, width: 1 }, ticks: { show: false } };
+    const line = resolved("--line"),
+      quiet = resolved("--quiet"),
+      sheet = resolved("--sheet");
+    const axis = {
+      stroke: quiet,
+      font: `11px ${colour("--sans")}`,
+      grid: { stroke: line, width: 1 },
+      ticks: { show: false },
+    };
     const format = this.#series[0].format;
     return {
-      width: this.#box.clientWidth || 400, height: 180, padding: [8, 6, 0, 0], legend: { show: false },
+      width: this.#box.clientWidth || 400,
+      height: 180,
+      padding: [8, 6, 0, 0],
+      legend: { show: false },
       cursor: { y: false, points: { size: 7, fill: sheet } },
       scales: { y: { range: (_, low, high) => this.#range(low, high) } },
-      axes: [{ ...axis, space: 64, size: 26, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickTime(tick, step)) }, { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) }],
-      series: [{}, ...this.#series.map(({ label, tone, dash }) => ({
-        label, stroke: resolved(tone), width: 1.6, dash, spanGaps: true, points: { show: this.#runs.length < 60, size: 4, fill: sheet },
-      }))],
+      axes: [
+        {
+          ...axis,
+          space: 64,
+          size: 26,
+          values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickTime(tick, step)),
+        },
+        { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) },
+      ],
+      series: [
+        {},
+        ...this.#series.map(({ label, tone, dash }) => ({
+          label,
+          stroke: resolved(tone),
+          width: 1.6,
+          dash,
+          spanGaps: true,
+          points: { show: this.#runs.length < 60, size: 4, fill: sheet },
+        })),
+      ],
       hooks: { setCursor: [(plot) => show(this.#value, this.#words(plot.cursor.idx ?? this.#runs.length - 1))] },
     };
   }

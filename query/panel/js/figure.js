@@ -6,13 +6,23 @@ export class Figure {
   root;
   drawing = el("div");
   #note = el("span", { class: "quiet" });
-  #toggle = el("button", { class: "plain", type: "button", "aria-expanded": "false", onclick: () => this.#turn() }, "Show numbers");
+  #toggle = el(
+    "button",
+    { class: "plain", type: "button", "aria-expanded": "false", onclick: () => this.#turn() },
+    "Show numbers",
+  );
   #table = el("div", { class: "table-frame", tabindex: "0", role: "region", hidden: true });
   #rows = () => ({ head: [], rows: [] });
 
   constructor(title) {
     this.#table.setAttribute("aria-label", `${title}, numbers`);
-    this.root = el("figure", { class: "panel" }, el("figcaption", {}, el("h2", {}, title), this.#note, this.#toggle), this.drawing, this.#table);
+    this.root = el(
+      "figure",
+      { class: "panel" },
+      el("figcaption", {}, el("h2", {}, title), this.#note, this.#toggle),
+      this.drawing,
+      this.#table,
+    );
   }
 
   // say gives the note beside the title, and what makes {head, rows} of the table.
@@ -33,8 +43,32 @@ export class Figure {
   #fill() {
     const { head, rows } = this.#rows();
     const numbers = (index) => (index > 0 ? "number" : null);
-    show(this.#table, el("table", {},
-      el("thead", {}, el("tr", {}, head.map((cell, index) => el("th", { scope: "col", class: numbers(index) }, cell)))),
-      el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell, index) => el("td", { class: numbers(index) }, cell)))))));
+    show(
+      this.#table,
+      el(
+        "table",
+        {},
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            head.map((cell, index) => el("th", { scope: "col", class: numbers(index) }, cell)),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          rows.map((cells) =>
+            el(
+              "tr",
+              {},
+              cells.map((cell, index) => el("td", { class: numbers(index) }, cell)),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 }

@@ -9,15 +9,31 @@ export function count(n, noun, reason = "not known for a run that was reported a
 
 // cost shows dollars, and says where some executions told no cost.
 export function cost(record) {
-  const shown = value(money(record.costUSD), record.costUSDText ?? record.costUSD, `$${record.costUSDText ?? exact(record.costUSD)}`);
+  const shown = value(
+    money(record.costUSD),
+    record.costUSDText ?? record.costUSD,
+    `$${record.costUSDText ?? exact(record.costUSD)}`,
+  );
   if (record.costComplete) return shown;
   const why = "At least this much: some executions reported no cost";
-  return el("span", {}, el("span", { class: "inexact", title: why }, el("span", { "aria-hidden": "true" }, "≥\u202f"), el("span", { class: "unseen" }, why + ": ")), shown);
+  return el(
+    "span",
+    {},
+    el(
+      "span",
+      { class: "inexact", title: why },
+      el("span", { "aria-hidden": "true" }, "≥\u202f"),
+      el("span", { class: "unseen" }, why + ": "),
+    ),
+    shown,
+  );
 }
 
 // rate shows a success rate.
 export function rate(n) {
-  return n === null || n === undefined ? none("no agent has an outcome that counts yet") : value(percent(n), n, `${exact(n)} %`);
+  return n === null || n === undefined
+    ? none("no agent has an outcome that counts yet")
+    : value(percent(n), n, `${exact(n)} %`);
 }
 
 // span shows a latency.
@@ -27,7 +43,13 @@ export function span(ms, reason = "no execution has finished yet, or the run was
 
 // tokens shows what went in and came out.
 export function tokens(record) {
-  return el("span", {}, count(record.tokensIn, "tokens in"), el("span", { class: "quiet" }, " / "), count(record.tokensOut, "tokens out"));
+  return el(
+    "span",
+    {},
+    count(record.tokensIn, "tokens in"),
+    el("span", { class: "quiet" }, " / "),
+    count(record.tokensOut, "tokens out"),
+  );
 }
 
 // lasted is the time from the first event to the end, or to now.

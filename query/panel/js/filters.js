@@ -19,7 +19,9 @@ const fields = ["campaignId", "runId", "phase", "status"];
 // Filters tells changed() when what the API is asked for is another, and searched() when the search is.
 export class Filters {
   root;
-  #values; #window; #search;
+  #values;
+  #window;
+  #search;
   #changed;
   #exports = []; // aim the links at what the filters are
 
@@ -28,20 +30,48 @@ export class Filters {
       for (const aim of this.#exports) aim();
       changed();
     };
-    this.#window = windows.find(({ name }) => name === query.get("window")) ?? windows.find(({ name }) => name === USUAL);
+    this.#window =
+      windows.find(({ name }) => name === query.get("window")) ?? windows.find(({ name }) => name === USUAL);
     this.#values = Object.fromEntries(fields.map((name) => [name, query.get(name) ?? ""]));
-    this.#search = el("input", { type: "search", placeholder: "Search loaded runs", "aria-label": "Search the runs that are loaded", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: searched });
-    this.root = el("div", { class: "filters", role: "search", "aria-label": "Runs" },
-      this.#segments(), el("span", { class: "field search" }, this.#search), this.#unfold(),
-      el("div", { class: "folded", id: "more-filters" }, this.#status(),
-        this.#text("campaignId", "Campaign", 64), this.#text("runId", "Run", 64), this.#text("phase", "Phase", 16)),
-      el("span", { class: "end" }, el("span", { class: "quiet" }, "Export"), this.#export("csv", "CSV"), this.#export("ndjson", "NDJSON")));
+    this.#search = el("input", {
+      type: "search",
+      placeholder: "Search loaded runs",
+      "aria-label": "Search the runs that are loaded",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: 200,
+      oninput: searched,
+    });
+    this.root = el(
+      "div",
+      { class: "filters", role: "search", "aria-label": "Runs" },
+      this.#segments(),
+      el("span", { class: "field search" }, this.#search),
+      this.#unfold(),
+      el(
+        "div",
+        { class: "folded", id: "more-filters" },
+        this.#status(),
+        this.#text("campaignId", "Campaign", 64),
+        this.#text("runId", "Run", 64),
+        this.#text("phase", "Phase", 16),
+      ),
+      el(
+        "span",
+        { class: "end" },
+        el("span", { class: "quiet" }, "Export"),
+        this.#export("csv", "CSV"),
+        this.#export("ndjson", "NDJSON"),
+      ),
+    );
   }
 
   // api is what to ask the API for.
   api() {
     const { length, step } = this.#window;
-    const since = length ? new Date(Math.floor((Date.now() - length) / step) * step).toISOString().replace(".000Z", "Z") : "";
+    const since = length
+      ? new Date(Math.floor((Date.now() - length) / step) * step).toISOString().replace(".000Z", "Z")
+      : "";
     return { ...this.#values, since };
   }
 
@@ -56,11 +86,17 @@ export class Filters {
     return { ...this.#values, window: this.#window.name === USUAL ? "" : this.#window.name };
   }
 
-  get words() { return this.#window.words; }
+  get words() {
+    return this.#window.words;
+  }
 
   // set tells whether anything but the window narrows the list.
-  get narrowed() { return fields.some((name) => this.#values[name]); }
-  get bounded() { return Boolean(this.#window.length); }
+  get narrowed() {
+    return fields.some((name) => this.#values[name]);
+  }
+  get bounded() {
+    return Boolean(this.#window.length);
+  }
 
   // found tells whether a record has all words of the search.
   found() {
@@ -71,14 +107,22 @@ export class Filters {
     };
   }
 
-  get searching() { return this.#search.value.trim() !== ""; }
+  get searching() {
+    return this.#search.value.trim() !== "";
+  }
 
-  clearSearch() { this.#search.value = ""; }
+  clearSearch() {
+    this.#search.value = "";
+  }
 
-  focusSearch() { this.#search.focus(); }
+  focusSearch() {
+    this.#search.focus();
+  }
 
   // widen looks at all time; clear drops what narrows.
-  widen() { this.root.querySelector("input[value=all]").click(); }
+  widen() {
+    this.root.querySelector("input[value=all]").click();
+  }
 
   clear() {
     for (const name of fields) {
@@ -91,32 +135,72 @@ export class Filters {
   }
 
   #segments() {
-    return el("fieldset", { class: "segments" }, el("legend", { class: "unseen" }, "Time window"),
-      windows.map((window) => el("label", { title: window.words }, el("input", {
-        type: "radio", name: "window", value: window.name, checked: window === this.#window,
-        onchange: () => { this.#window = window; this.#changed(); },
-      }), window.label)));
+    return el(
+      "fieldset",
+      { class: "segments" },
+      el("legend", { class: "unseen" }, "Time window"),
+      windows.map((window) =>
+        el(
+          "label",
+          { title: window.words },
+          el("input", {
+            type: "radio",
+            name: "window",
+            value: window.name,
+            checked: window === this.#window,
+            onchange: () => {
+              this.#window = window;
+              this.#changed();
+            },
+          }),
+          window.label,
+        ),
+      ),
+    );
   }
 
   // unfold is a button on narrow screens, where the other filters are folded away unless one is set.
   #unfold() {
-    const button = el("button", { class: "button unfold", type: "button", "aria-expanded": String(this.narrowed), "aria-controls": "more-filters" }, "Filters");
-    button.addEventListener("click", () => button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true")));
+    const button = el(
+      "button",
+      {
+        class: "button unfold",
+        type: "button",
+        "aria-expanded": String(this.narrowed),
+        "aria-controls": "more-filters",
+      },
+      "Filters",
+    );
+    button.addEventListener("click", () =>
+      button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true")),
+    );
     return button;
   }
 
   #status() {
-    const select = el("select", { name: "status", onchange: () => this.#set(select) },
-      el("option", { value: "" }, "any"), statuses.map((status) => el("option", { value: status, selected: status === this.#values.status }, status)));
+    const select = el(
+      "select",
+      { name: "status", onchange: () => this.#set(select) },
+      el("option", { value: "" }, "any"),
+      statuses.map((status) => el("option", { value: status, selected: status === this.#values.status }, status)),
+    );
     return el("label", { class: `field ${this.#values.status ? "set" : ""}` }, el("span", {}, "Status"), select);
   }
 
   #text(name, label, most) {
     const input = el("input", {
-      name, value: this.#values[name], placeholder: "any", maxlength: most, autocomplete: "off", spellcheck: "false", dir: "auto",
+      name,
+      value: this.#values[name],
+      placeholder: "any",
+      maxlength: most,
+      autocomplete: "off",
+      spellcheck: "false",
+      dir: "auto",
       onchange: () => this.#set(input),
     });
-    input.addEventListener("keydown", (event) => { if (event.key === "Enter") this.#set(input); });
+    input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.#set(input);
+    });
     return el("label", { class: `field ${name} ${this.#values[name] ? "set" : ""}` }, el("span", {}, label), input);
   }
 
@@ -129,7 +213,9 @@ export class Filters {
 
   #export(format, label) {
     const link = el("a", { href: "", download: "", title: `All runs of these filters as ${label}` }, label);
-    const aim = () => { link.href = address(CAMPAIGN, { ...this.api(), format }); };
+    const aim = () => {
+      link.href = address(CAMPAIGN, { ...this.api(), format });
+    };
     this.#exports.push(aim);
     link.addEventListener("click", (event) => {
       aim();

@@ -14,7 +14,13 @@ export function many(n, noun) {
   return `${exact(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
-const scales = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const scales = [
+  [1e15, "P"],
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
 
 // compact is a count in about three digits: 812, 9,812, 12.3 k, 1.24 M. It is cut, not rounded up into the next unit.
 export function compact(n) {
@@ -53,7 +59,8 @@ export function duration(ms) {
 }
 
 function twoUnits(n, many, large, small) {
-  const rest = n % many, whole = String(Math.floor(n / many));
+  const rest = n % many,
+    whole = String(Math.floor(n / many));
   return rest === 0 ? [whole, large] : [`${whole}${NARROW}${large}${NARROW}${String(rest).padStart(2, "0")}`, small];
 }
 
@@ -72,18 +79,31 @@ export function text([number, unit]) {
 export function value(short, raw, exactly) {
   const [number, unit] = short;
   if (text(short) === exactly) return el("data", { value: raw }, exactly);
-  return el("data", { value: raw, title: exactly },
+  return el(
+    "data",
+    { value: raw, title: exactly },
     el("span", { "aria-hidden": "true" }, number, unit ? el("span", { class: "unit" }, NARROW + unit) : null),
-    el("span", { class: "unseen" }, exactly));
+    el("span", { class: "unseen" }, exactly),
+  );
 }
 
 // none stands where there is no number, and says why.
 export function none(reason) {
-  return el("span", { class: "unknown", title: reason }, el("span", { "aria-hidden": "true" }, "–"), el("span", { class: "unseen" }, reason));
+  return el(
+    "span",
+    { class: "unknown", title: reason },
+    el("span", { "aria-hidden": "true" }, "–"),
+    el("span", { class: "unseen" }, reason),
+  );
 }
 
 const local = new Intl.DateTimeFormat("sv-SE", {
-  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
 });
 const clockTime = new Intl.DateTimeFormat("sv-SE", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 

@@ -21,15 +21,28 @@ const paths = {
 
 // icon draws one.
 export function icon(name) {
-  return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: paths[name] ?? paths.waiting }));
+  return svg(
+    "svg",
+    { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" },
+    svg("path", { d: paths[name] ?? paths.waiting }),
+  );
 }
 
 const looks = {
-  completed: ["completed", "good"], succeeded: ["completed", "good"], active: ["completed", "good"],
-  failed: ["failed", "bad"], blocked: ["failed", "bad"],
-  cancelled: ["cancelled", "quiet"], standby: ["stalled", "quiet"], stopping: ["stalled", "quiet"],
-  running: ["running", "live"], starting: ["running", "live"],
-  stalled: ["stalled", "warn"], degraded: ["alert", "warn"], throttled: ["behind", "warn"], budget: ["alert", "warn"],
+  completed: ["completed", "good"],
+  succeeded: ["completed", "good"],
+  active: ["completed", "good"],
+  failed: ["failed", "bad"],
+  blocked: ["failed", "bad"],
+  cancelled: ["cancelled", "quiet"],
+  standby: ["stalled", "quiet"],
+  stopping: ["stalled", "quiet"],
+  running: ["running", "live"],
+  starting: ["running", "live"],
+  stalled: ["stalled", "warn"],
+  degraded: ["alert", "warn"],
+  throttled: ["behind", "warn"],
+  budget: ["alert", "warn"],
 };
 
 // status shows a state as icon and word.

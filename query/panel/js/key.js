@@ -6,7 +6,11 @@ let key = read();
 let asking = null; // the question that is open, shared by all requests that wait for its answer
 
 function read() {
-  try { return sessionStorage.getItem(STORED) ?? ""; } catch { return ""; }
+  try {
+    return sessionStorage.getItem(STORED) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 function keep(value) {
@@ -14,22 +18,32 @@ function keep(value) {
   try {
     if (value) sessionStorage.setItem(STORED, value);
     else sessionStorage.removeItem(STORED);
-  } catch { /* it is kept until the page is left */ }
+  } catch {
+    /* it is kept until the page is left */
+  }
   document.dispatchEvent(new CustomEvent("runmetrics:key"));
 }
 
-export function hasKey() { return key !== ""; }
+export function hasKey() {
+  return key !== "";
+}
 
 // forget drops the key.
-export function forget() { keep(""); }
+export function forget() {
+  keep("");
+}
 
 // credentials are the headers that a request carries.
-export function credentials() { return key ? { Authorization: `Bearer ${key}` } : {}; }
+export function credentials() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
 
 // ask asks for a key because the one that a request carried, or none, was not enough. It tells whether one was given.
 export function ask(carried, why) {
   if (carried.Authorization !== credentials().Authorization) return Promise.resolve(true); // there is another one by now
-  asking ??= open(why).finally(() => { asking = null; });
+  asking ??= open(why).finally(() => {
+    asking = null;
+  });
   return asking;
 }
 
@@ -38,13 +52,21 @@ function open(why) {
   const input = el("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true });
   const fault = el("p", { class: "bad", id: "key-fault" }, hasKey() ? why : "");
   input.setAttribute("aria-describedby", "key-fault");
-  const form = el("form", {},
+  const form = el(
+    "form",
+    {},
     el("h2", { id: "key-title" }, "This service asks for a key"),
     el("p", {}, "The key needs the scope ", el("code", {}, "read"), ". It stays in this tab until the tab is closed."),
-    el("label", { for: "key" }, "API key"), input, fault,
-    el("div", { class: "actions" },
+    el("label", { for: "key" }, "API key"),
+    input,
+    fault,
+    el(
+      "div",
+      { class: "actions" },
       el("button", { class: "button", type: "button", onclick: () => dialog.close() }, "Cancel"),
-      el("button", { class: "button primary", type: "submit" }, "Use key")));
+      el("button", { class: "button primary", type: "submit" }, "Use key"),
+    ),
+  );
   const dialog = el("dialog", { class: "key-dialog", "aria-labelledby": "key-title" }, form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -55,7 +77,10 @@ function open(why) {
     resolve(true);
     dialog.close();
   });
-  dialog.addEventListener("close", () => { dialog.remove(); resolve(false); });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    resolve(false);
+  });
   document.body.append(dialog);
   dialog.showModal();
   return promise;
@@ -63,6 +88,8 @@ function open(why) {
 
 function deferred() {
   let resolve;
-  const promise = new Promise((settle) => { resolve = settle; });
+  const promise = new Promise((settle) => {
+    resolve = settle;
+  });
   return { promise, resolve };
 }

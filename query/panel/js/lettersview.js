@@ -21,23 +21,68 @@ export class LettersView {
   #body = el("tbody");
   #fault = el("div");
   #foot = el("div", { class: "table-foot" });
-  #refresher = new Refresher((signal) => this.#read(signal), (error) => this.#failed(error));
+  #refresher = new Refresher(
+    (signal) => this.#read(signal),
+    (error) => this.#failed(error),
+  );
   #endWalk = walk(this.#body);
 
   constructor(context, query) {
     this.#filter = { campaignId: query.get("campaignId") ?? "", runId: query.get("runId") ?? "" };
     const field = (name, label) => {
-      const input = el("input", { name, value: this.#filter[name], placeholder: "any", maxlength: 64, autocomplete: "off", spellcheck: "false", dir: "auto", onchange: () => this.#set(name, input) });
+      const input = el("input", {
+        name,
+        value: this.#filter[name],
+        placeholder: "any",
+        maxlength: 64,
+        autocomplete: "off",
+        spellcheck: "false",
+        dir: "auto",
+        onchange: () => this.#set(name, input),
+      });
       return el("label", { class: `field ${this.#filter[name] ? "set" : ""}` }, el("span", {}, label), input);
     };
-    this.root = el("div", {},
-      el("div", { class: "title" }, el("h1", {}, "Dead letters"),
-        el("span", { class: "quiet" }, "Messages that could not be applied. They are kept; nothing else waits for them.")),
-      this.#fault, el("div", { class: "filters few", role: "search", "aria-label": "Dead letters" }, field("campaignId", "Campaign"), field("runId", "Run")),
-      el("div", { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Dead letters" },
-        el("table", { class: "letters" }, el("caption", { class: "unseen" }, "Dead letters, newest first"),
-          el("thead", {}, el("tr", {}, head.map((label, index) => el("th", { scope: "col", class: index > 4 ? "number" : null }, label)))), this.#body)),
-      this.#foot);
+    this.root = el(
+      "div",
+      {},
+      el(
+        "div",
+        { class: "title" },
+        el("h1", {}, "Dead letters"),
+        el(
+          "span",
+          { class: "quiet" },
+          "Messages that could not be applied. They are kept; nothing else waits for them.",
+        ),
+      ),
+      this.#fault,
+      el(
+        "div",
+        { class: "filters few", role: "search", "aria-label": "Dead letters" },
+        field("campaignId", "Campaign"),
+        field("runId", "Run"),
+      ),
+      el(
+        "div",
+        { class: "table-frame", tabindex: "0", role: "region", "aria-label": "Dead letters" },
+        el(
+          "table",
+          { class: "letters" },
+          el("caption", { class: "unseen" }, "Dead letters, newest first"),
+          el(
+            "thead",
+            {},
+            el(
+              "tr",
+              {},
+              head.map((label, index) => el("th", { scope: "col", class: index > 4 ? "number" : null }, label)),
+            ),
+          ),
+          this.#body,
+        ),
+      ),
+      this.#foot,
+    );
     show(this.#body, blankRows(6, head.length));
     context.live.follow({});
     if (context.state()) this.state(context.state());
@@ -49,7 +94,9 @@ export class LettersView {
     this.#endWalk();
   }
 
-  ready() { this.#refresher.wish(); }
+  ready() {
+    this.#refresher.wish();
+  }
 
   // state reads again when there are others than before.
   state(state) {
@@ -92,17 +139,38 @@ export class LettersView {
   }
 
   #failed(error) {
-    show(this.#fault, failure(error, () => this.#refresher.now()));
+    show(
+      this.#fault,
+      failure(error, () => this.#refresher.now()),
+    );
     if (this.#letters.length === 0) show(this.#body, waiting("The dead letters could not be read"));
   }
 
   #draw() {
     const narrowed = this.#filter.campaignId || this.#filter.runId;
-    show(this.#body, this.#letters.length ? this.#letters.map(row)
-      : waiting(narrowed ? "No dead letter names this" : "There are no dead letters", narrowed ? "" : "Every message that came could be applied."));
+    show(
+      this.#body,
+      this.#letters.length
+        ? this.#letters.map(row)
+        : waiting(
+            narrowed ? "No dead letter names this" : "There are no dead letters",
+            narrowed ? "" : "Every message that came could be applied.",
+          ),
+    );
     const more = el("button", { class: "button", type: "button", onclick: () => this.#more(more) }, "Load more");
-    show(this.#foot, this.#cursor ? more : null,
-      this.#letters.length ? el("span", {}, `${exact(this.#letters.length)} shown${this.#cursor ? ", there are more" : ""}. `, el("code", {}, "runmetrics deadletters"), " shows, exports and requeues them.") : null);
+    show(
+      this.#foot,
+      this.#cursor ? more : null,
+      this.#letters.length
+        ? el(
+            "span",
+            {},
+            `${exact(this.#letters.length)} shown${this.#cursor ? ", there are more" : ""}. `,
+            el("code", {}, "runmetrics deadletters"),
+            " shows, exports and requeues them.",
+          )
+        : null,
+    );
   }
 }
 
@@ -111,13 +179,33 @@ function waiting(title, text = "") {
 }
 
 function row(letter) {
-  const run = letter.campaignId && letter.runId ? el("a", { href: runLink(letter), }, untrusted(letter.runId)) : letter.runId ? untrusted(letter.runId) : "";
-  return el("tr", {},
+  const run =
+    letter.campaignId && letter.runId
+      ? el("a", { href: runLink(letter) }, untrusted(letter.runId))
+      : letter.runId
+        ? untrusted(letter.runId)
+        : "";
+  return el(
+    "tr",
+    {},
     el("td", { class: "lead" }, untrusted(letter.reason)),
     el("td", {}, letter.field ? untrusted(letter.field, { class: "mono" }) : ""),
     el("td", { class: "message" }, letter.detail ? message(letter.detail) : ""),
     el("td", { class: "name" }, letter.campaignId ? untrusted(letter.campaignId) : ""),
     el("td", { class: "name" }, run),
-    el("td", { class: "number quiet" }, el("time", { datetime: letter.time, title: moment(letter.time) }, ago(letter.time, Date.now()))),
-    el("td", { class: "number" }, el("span", { title: `stream ${letter.stream}, epoch ${letter.epoch}` }, `${letter.stream} ${exact(letter.sequence)}`)));
+    el(
+      "td",
+      { class: "number quiet" },
+      el("time", { datetime: letter.time, title: moment(letter.time) }, ago(letter.time, Date.now())),
+    ),
+    el(
+      "td",
+      { class: "number" },
+      el(
+        "span",
+        { title: `stream ${letter.stream}, epoch ${letter.epoch}` },
+        `${letter.stream} ${exact(letter.sequence)}`,
+      ),
+    ),
+  );
 }

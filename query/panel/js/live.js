@@ -24,7 +24,10 @@ export class Live {
   constructor(listener) {
     this.#listener = listener;
     document.addEventListener("visibilitychange", () => this.#hold("hidden", document.hidden));
-    document.addEventListener("runmetrics:key", () => { this.#held.delete("locked"); this.#restart(); });
+    document.addEventListener("runmetrics:key", () => {
+      this.#held.delete("locked");
+      this.#restart();
+    });
     addEventListener("online", () => this.#wake());
     if (document.hidden) this.#held.add("hidden");
   }
@@ -37,9 +40,13 @@ export class Live {
     this.#restart();
   }
 
-  get paused() { return this.#held.has("paused"); }
+  get paused() {
+    return this.#held.has("paused");
+  }
 
-  pause(on) { this.#hold("paused", on); }
+  pause(on) {
+    this.#hold("paused", on);
+  }
 
   #hold(reason, on) {
     if (this.#held.has(reason) === on) return;
@@ -58,7 +65,9 @@ export class Live {
     this.#run(this.#abort);
   }
 
-  #tell(kind, more = {}) { this.#listener.status({ kind, since: this.#heard, ...more }); }
+  #tell(kind, more = {}) {
+    this.#listener.status({ kind, since: this.#heard, ...more });
+  }
 
   async #run(abort) {
     this.#tell(this.#heard ? "reconnecting" : "connecting");
@@ -75,7 +84,10 @@ export class Live {
       // A part of the pause is chance: after a restart not all panels must come at once.
       const pause = Math.min(LONGEST_PAUSE, this.#retry * 2 ** failures) * (0.5 + Math.random() / 2);
       this.#tell("reconnecting", { retryAt: Date.now() + pause });
-      await new Promise((resolve) => { this.#wake = resolve; setTimeout(resolve, pause); });
+      await new Promise((resolve) => {
+        this.#wake = resolve;
+        setTimeout(resolve, pause);
+      });
     }
   }
 
@@ -88,7 +100,10 @@ export class Live {
     let live = false;
     try {
       const headers = this.#lastEventId ? { "Last-Event-ID": this.#lastEventId } : {};
-      const answer = await request(address(`${CAMPAIGN}/stream`, { ...this.#filter, limit: 0 }), { signal: once.signal, headers });
+      const answer = await request(address(`${CAMPAIGN}/stream`, { ...this.#filter, limit: 0 }), {
+        signal: once.signal,
+        headers,
+      });
       for await (const event of events(answer.body)) {
         if (abort.signal.aborted) break;
         clearTimeout(silence);

@@ -38,7 +38,8 @@ const live = new Live({
     header?.connection(status);
     document.documentElement.dataset.connection = status.kind;
     if (status.kind === kind) return;
-    if (status.kind === "reconnecting" && status.since) announce("connection", () => `Connection lost. The numbers are as of ${clock(status.since)}.`);
+    if (status.kind === "reconnecting" && status.since)
+      announce("connection", () => `Connection lost. The numbers are as of ${clock(status.since)}.`);
     if (status.kind === "live" && kind === "reconnecting") announce("connection", () => "Connected again.");
     kind = status.kind;
   },
@@ -62,8 +63,14 @@ function open(first) {
 function unknown() {
   live.follow({});
   return {
-    title: "Not found", close() {},
-    root: el("div", { class: "waiting" }, el("strong", {}, "There is nothing at this address"), el("a", { href: listLink() }, "All runs")),
+    title: "Not found",
+    close() {},
+    root: el(
+      "div",
+      { class: "waiting" },
+      el("strong", {}, "There is nothing at this address"),
+      el("a", { href: listLink() }, "All runs"),
+    ),
   };
 }
 
@@ -76,5 +83,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-setInterval(() => { if (!document.hidden && !live.paused) view?.tick?.(Date.now()); }, 1000);
+setInterval(() => {
+  if (!document.hidden && !live.paused) view?.tick?.(Date.now());
+}, 1000);
 open(true);

@@ -4,8 +4,10 @@ const MOST = 500;
 
 // matches tells whether a record is in a listing with the filter, as the API decides it.
 export function matches(record, filter) {
-  return ["campaignId", "runId", "phase", "status"].every((name) => !filter[name] || record[name] === filter[name])
-    && (!filter.since || instant(record.createdAt) >= instant(filter.since));
+  return (
+    ["campaignId", "runId", "phase", "status"].every((name) => !filter[name] || record[name] === filter[name]) &&
+    (!filter.since || instant(record.createdAt) >= instant(filter.since))
+  );
 }
 
 // instant is a time in microseconds, which is what stores keep and more than Date has.
@@ -28,8 +30,12 @@ export class Records {
     return this.#sorted;
   }
 
-  get size() { return this.#byKey.size; }
-  get full() { return this.#byKey.size >= MOST; }
+  get size() {
+    return this.#byKey.size;
+  }
+  get full() {
+    return this.#byKey.size >= MOST;
+  }
 
   clear() {
     this.#byKey.clear();
@@ -57,7 +63,8 @@ export class Records {
   // apply takes in what changed and returns {fresh, changed}: the keys of runs that came and of runs that moved on. A run
   // older than what is loaded waits for its page.
   apply(records, filter, { whole }) {
-    const fresh = new Set(), changed = new Set();
+    const fresh = new Set(),
+      changed = new Set();
     const oldest = this.list.at(-1);
     for (const record of records) {
       const held = this.#byKey.get(record.runKey);

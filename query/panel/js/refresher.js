@@ -5,7 +5,8 @@ const PAUSE = 2000;
 const SHARE = 10;
 
 export class Refresher {
-  #read; #failed;
+  #read;
+  #failed;
   #abort = null; // of the reading under way
   #timer = 0;
   #again = false;
@@ -46,7 +47,7 @@ export class Refresher {
 
   async #start() {
     this.#timer = 0;
-    const abort = this.#abort = new AbortController();
+    const abort = (this.#abort = new AbortController());
     const began = performance.now();
     try {
       await this.#read(abort.signal);

@@ -17,10 +17,14 @@ export const campaignLink = (campaign) => join("campaign", campaign);
 export const stateLink = "#/state";
 
 // listLink is the list of runs with these filters.
-export function listLink(filters = {}) { return withQuery("#/", filters); }
+export function listLink(filters = {}) {
+  return withQuery("#/", filters);
+}
 
 // lettersLink is the list of dead letters of a run, or of all.
-export function lettersLink(filters = {}) { return withQuery("#/deadletters", filters); }
+export function lettersLink(filters = {}) {
+  return withQuery("#/deadletters", filters);
+}
 
 function withQuery(path, filters) {
   const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));

@@ -11,10 +11,12 @@ export class RunList {
   records = new Records();
   loaded = false; // the first page is there
   cursor = null; // of the next page, null behind the last
-  #filter; #listener;
+  #filter;
+  #listener;
   #page = new Source();
   #totals = new Source();
-  #readList; #readSummary;
+  #readList;
+  #readSummary;
   #timer;
   #more = new AbortController();
 
@@ -66,7 +68,9 @@ export class RunList {
   // more reads the next page.
   async more() {
     const { signal } = this.#more;
-    const answer = await request(address(CAMPAIGN, { ...this.#filter(), limit: PAGE, cursor: this.cursor }), { signal });
+    const answer = await request(address(CAMPAIGN, { ...this.#filter(), limit: PAGE, cursor: this.cursor }), {
+      signal,
+    });
     const { metrics, nextCursor } = parse(await answer.text());
     if (signal.aborted) return;
     this.records.page(metrics, { first: false });
@@ -75,7 +79,10 @@ export class RunList {
   }
 
   async #first(signal) {
-    const { metrics, nextCursor } = await this.#page.read(address(CAMPAIGN, { ...this.#filter(), limit: PAGE }), signal);
+    const { metrics, nextCursor } = await this.#page.read(
+      address(CAMPAIGN, { ...this.#filter(), limit: PAGE }),
+      signal,
+    );
     if (signal.aborted) return;
     this.records.page(metrics, { first: true, last: nextCursor === null });
     if (this.records.size <= metrics.length) this.cursor = nextCursor;

@@ -12,7 +12,9 @@ import { Tiles } from "./tiles.js";
 export class RunsView {
   title = "";
   root;
-  #context; #filters; #list;
+  #context;
+  #filters;
+  #list;
   #tiles = new Tiles();
   #table = new RunsTable(() => this.#empty());
   #fault = el("div");
@@ -22,15 +24,32 @@ export class RunsView {
 
   constructor(context, query) {
     this.#context = context;
-    this.#filters = new Filters(query, () => this.#renew(), () => this.#draw());
+    this.#filters = new Filters(
+      query,
+      () => this.#renew(),
+      () => this.#draw(),
+    );
     this.#filters.root.addEventListener("failed", ({ detail }) => this.#failed(detail));
     this.#list = new RunList(() => this.#filters.api(), {
       list: (moved) => this.#draw(moved),
       summary: (summary, url) => this.#tiles.summary(summary, url),
       failed: (error) => this.#failed(error),
-      busy: () => { this.#tiles.outdated(); this.#table.busy(); show(this.#foot); },
+      busy: () => {
+        this.#tiles.outdated();
+        this.#table.busy();
+        show(this.#foot);
+      },
     });
-    this.root = el("div", {}, el("h1", { class: "unseen" }, "Runs"), this.#fault, this.#tiles.root, this.#filters.root, this.#table.root, this.#foot);
+    this.root = el(
+      "div",
+      {},
+      el("h1", { class: "unseen" }, "Runs"),
+      this.#fault,
+      this.#tiles.root,
+      this.#filters.root,
+      this.#table.root,
+      this.#foot,
+    );
     document.addEventListener("keydown", this.#keys);
     this.#renew(true);
   }
@@ -41,11 +60,17 @@ export class RunsView {
     this.#list.close();
   }
 
-  metrics(records) { this.#list.apply(records); }
+  metrics(records) {
+    this.#list.apply(records);
+  }
 
-  ready() { this.#list.refresh(); }
+  ready() {
+    this.#list.refresh();
+  }
 
-  tick(now) { this.#table.tick(now); }
+  tick(now) {
+    this.#table.tick(now);
+  }
 
   #renew(first) {
     if (!first) history.replaceState(null, "", listLink(this.#filters.address()));
@@ -55,7 +80,13 @@ export class RunsView {
   }
 
   #failed(error) {
-    show(this.#fault, failure(error, () => { show(this.#fault); this.#list.refresh(); }));
+    show(
+      this.#fault,
+      failure(error, () => {
+        show(this.#fault);
+        this.#list.refresh();
+      }),
+    );
     if (!this.#list.loaded) this.#draw();
   }
 
@@ -83,11 +114,34 @@ export class RunsView {
   #drawFoot(shown) {
     const loaded = this.#list.records.size;
     const more = el("button", { class: "button", type: "button", onclick: () => this.#more(more) }, "Load more");
-    show(this.#foot,
+    show(
+      this.#foot,
       this.#list.cursor ? more : null,
-      el("span", {}, shown === loaded ? `${many(loaded, "run")} of ${this.#filters.words}` : `${exact(shown)} of ${many(loaded, "loaded run")}`,
-        this.#list.cursor ? ", there are more" : this.#list.records.full ? "; narrow the filters, or export, for the rest" : ""),
-      el("span", { class: "end keys" }, el("kbd", {}, "j"), " ", el("kbd", {}, "k"), " rows  ", el("kbd", {}, "Enter"), " open  ", el("kbd", {}, "/"), " search"));
+      el(
+        "span",
+        {},
+        shown === loaded
+          ? `${many(loaded, "run")} of ${this.#filters.words}`
+          : `${exact(shown)} of ${many(loaded, "loaded run")}`,
+        this.#list.cursor
+          ? ", there are more"
+          : this.#list.records.full
+            ? "; narrow the filters, or export, for the rest"
+            : "",
+      ),
+      el(
+        "span",
+        { class: "end keys" },
+        el("kbd", {}, "j"),
+        " ",
+        el("kbd", {}, "k"),
+        " rows  ",
+        el("kbd", {}, "Enter"),
+        " open  ",
+        el("kbd", {}, "/"),
+        " search",
+      ),
+    );
   }
 
   #more(button) {
@@ -99,20 +153,50 @@ export class RunsView {
     const act = (label, does) => el("button", { class: "button", type: "button", onclick: does }, label);
     if (!this.#list.loaded) return [el("strong", {}, "The runs could not be read")];
     if (this.#filters.searching && this.#list.records.size) {
-      return [el("strong", {}, "None of the loaded runs has these words"), "Filters ask for all runs, the search looks at those that are loaded.",
-        el("div", {}, act("Clear the search", () => { this.#filters.clearSearch(); this.#draw(); }))];
+      return [
+        el("strong", {}, "None of the loaded runs has these words"),
+        "Filters ask for all runs, the search looks at those that are loaded.",
+        el(
+          "div",
+          {},
+          act("Clear the search", () => {
+            this.#filters.clearSearch();
+            this.#draw();
+          }),
+        ),
+      ];
     }
     if (this.#filters.narrowed || this.#filters.bounded) {
-      return [el("strong", {}, this.#filters.narrowed ? "No run passes these filters" : `No run began in ${this.#filters.words}`),
-        el("div", {}, this.#filters.narrowed ? act("Clear the filters", () => this.#filters.clear()) : null,
-          this.#filters.bounded ? act("Look at all time", () => this.#filters.widen()) : null)];
+      return [
+        el(
+          "strong",
+          {},
+          this.#filters.narrowed ? "No run passes these filters" : `No run began in ${this.#filters.words}`,
+        ),
+        el(
+          "div",
+          {},
+          this.#filters.narrowed ? act("Clear the filters", () => this.#filters.clear()) : null,
+          this.#filters.bounded ? act("Look at all time", () => this.#filters.widen()) : null,
+        ),
+      ];
     }
-    return [el("strong", {}, "There are no runs yet"), "They appear here as soon as agents publish. To see it move:",
-      el("div", {}, el("pre", {}, "runmetrics publish --generate 1000"))];
+    return [
+      el("strong", {}, "There are no runs yet"),
+      "They appear here as soon as agents publish. To see it move:",
+      el("div", {}, el("pre", {}, "runmetrics publish --generate 1000")),
+    ];
   }
 
   #key(event) {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, dialog")) return;
+    if (
+      event.key !== "/" ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.target.closest?.("input, select, dialog")
+    )
+      return;
     event.preventDefault();
     this.#filters.focusSearch();
   }

@@ -27,10 +27,17 @@ export class StateView {
 
   constructor(context) {
     const source = new Source();
-    this.#refresher = new Refresher(async (signal) => {
-      const state = await source.read("readyz", signal);
-      if (!signal.aborted) this.state(state);
-    }, (error) => show(this.#fault, failure(error, () => this.#refresher.now())));
+    this.#refresher = new Refresher(
+      async (signal) => {
+        const state = await source.read("readyz", signal);
+        if (!signal.aborted) this.state(state);
+      },
+      (error) =>
+        show(
+          this.#fault,
+          failure(error, () => this.#refresher.now()),
+        ),
+    );
     show(this.#head, el("h1", {}, "Pipeline"));
     this.root = el("div", {}, this.#head, this.#fault, this.#parts);
     context.live.follow({});
@@ -38,45 +45,95 @@ export class StateView {
     this.#refresher.now();
   }
 
-  close() { this.#refresher.close(); }
+  close() {
+    this.#refresher.close();
+  }
 
-  ready() { this.#refresher.wish(); }
+  ready() {
+    this.#refresher.wish();
+  }
 
   state(state) {
     show(this.#fault);
-    show(this.#head, el("h1", {}, "Pipeline"), status(state.state), el("span", { class: "quiet" }, meaning[state.state] ?? ""));
-    if (!state.streams) return void show(this.#parts, el("p", { class: "quiet" }, "More is shown to who has a key that may read."));
+    show(
+      this.#head,
+      el("h1", {}, "Pipeline"),
+      status(state.state),
+      el("span", { class: "quiet" }, meaning[state.state] ?? ""),
+    );
+    if (!state.streams)
+      return void show(this.#parts, el("p", { class: "quiet" }, "More is shown to who has a key that may read."));
     show(this.#parts, state.streams.map(stream), state.dataverse ? copy(state.dataverse) : null);
   }
 }
 
 function part(title, state, facts, reasons) {
-  return el("section", { class: "panel part" },
+  return el(
+    "section",
+    { class: "panel part" },
     el("header", {}, el("h2", {}, title), status(state)),
-    el("dl", {}, facts.filter(([, shown]) => shown !== undefined && shown !== null).flatMap(([label, shown]) => [el("dt", {}, label), el("dd", {}, shown)])),
-    reasons?.length ? el("ul", { class: "reasons" }, reasons.map((reason) => el("li", {}, untrusted(reason)))) : null);
+    el(
+      "dl",
+      {},
+      facts
+        .filter(([, shown]) => shown !== undefined && shown !== null)
+        .flatMap(([label, shown]) => [el("dt", {}, label), el("dd", {}, shown)]),
+    ),
+    reasons?.length
+      ? el(
+          "ul",
+          { class: "reasons" },
+          reasons.map((reason) => el("li", {}, untrusted(reason))),
+        )
+      : null,
+  );
 }
 
 function stream(s) {
   const pending = s.pending ?? Math.max(0, s.lastSequence - s.position);
-  return part(untrusted(s.stream), s.state, [
-    ["Committed", `${exact(s.position)} of ${exact(s.lastSequence)}`],
-    ["Waiting", pending ? el("strong", {}, exact(pending)) : "nothing"],
-    ["Applied", s.applied === undefined ? null : exact(s.applied)],
-    ["Duplicates", s.duplicates === undefined ? null : exact(s.duplicates)],
-    ["Dead letters", s.deadLetters === undefined ? null : s.deadLetters ? el("a", { class: "bad", href: lettersLink() }, exact(s.deadLetters)) : "none"],
-    ["Gone before they were read", exact(s.gone)],
-    ["Database may stay away for", s.outageHours === null ? "as long as it takes" : `${exact(Math.floor(s.outageHours * 10) / 10)} h`],
-    ["Epoch", exact(s.epoch)],
-  ], s.reasons);
+  return part(
+    untrusted(s.stream),
+    s.state,
+    [
+      ["Committed", `${exact(s.position)} of ${exact(s.lastSequence)}`],
+      ["Waiting", pending ? el("strong", {}, exact(pending)) : "nothing"],
+      ["Applied", s.applied === undefined ? null : exact(s.applied)],
+      ["Duplicates", s.duplicates === undefined ? null : exact(s.duplicates)],
+      [
+        "Dead letters",
+        s.deadLetters === undefined
+          ? null
+          : s.deadLetters
+            ? el("a", { class: "bad", href: lettersLink() }, exact(s.deadLetters))
+            : "none",
+      ],
+      ["Gone before they were read", exact(s.gone)],
+      [
+        "Database may stay away for",
+        s.outageHours === null ? "as long as it takes" : `${exact(Math.floor(s.outageHours * 10) / 10)} h`,
+      ],
+      ["Epoch", exact(s.epoch)],
+    ],
+    s.reasons,
+  );
 }
 
 function copy(c) {
-  const rows = (c.parkedRows ?? []).map((row) => el("li", {}, el("a", { href: runLink(row) }, untrusted(row.runId)), ": ", untrusted(row.reason)));
-  const shown = part("Dataverse", c.state, [
-    ["Rows delivered", exact(c.delivered)], ["Requests", exact(c.requests)], ["Rows sent today", exact(c.targetsToday)],
-    ["Throttled", c.throttles ? `${exact(c.throttles)} times` : "never"], ["Refused rows", c.parked ? el("strong", { class: "bad" }, exact(c.parked)) : "none"],
-  ], c.reasons);
+  const rows = (c.parkedRows ?? []).map((row) =>
+    el("li", {}, el("a", { href: runLink(row) }, untrusted(row.runId)), ": ", untrusted(row.reason)),
+  );
+  const shown = part(
+    "Dataverse",
+    c.state,
+    [
+      ["Rows delivered", exact(c.delivered)],
+      ["Requests", exact(c.requests)],
+      ["Rows sent today", exact(c.targetsToday)],
+      ["Throttled", c.throttles ? `${exact(c.throttles)} times` : "never"],
+      ["Refused rows", c.parked ? el("strong", { class: "bad" }, exact(c.parked)) : "none"],
+    ],
+    c.reasons,
+  );
   if (rows.length) shown.append(el("ul", { class: "reasons" }, rows));
   return shown;
 }

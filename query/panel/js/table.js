@@ -6,7 +6,9 @@ import { untrusted } from "./text.js";
 // without one cannot be sorted by.
 export class Headings {
   row;
-  #columns; #order; #changed;
+  #columns;
+  #order;
+  #changed;
 
   constructor(columns, order, changed) {
     this.#columns = columns;
@@ -27,10 +29,14 @@ export class Headings {
     const { name, down } = this.#order;
     const key = this.#columns.find((column) => column.name === name).key;
     const sign = down ? -1 : 1;
-    return items.map((item) => [key(item), item]).sort(([a], [b]) => {
-      if (a === null || a === undefined || b === null || b === undefined) return (a ?? null) === null ? ((b ?? null) === null ? 0 : 1) : -1;
-      return sign * (a < b ? -1 : a > b ? 1 : 0);
-    }).map(([, item]) => item);
+    return items
+      .map((item) => [key(item), item])
+      .sort(([a], [b]) => {
+        if (a === null || a === undefined || b === null || b === undefined)
+          return (a ?? null) === null ? ((b ?? null) === null ? 0 : 1) : -1;
+        return sign * (a < b ? -1 : a > b ? 1 : 0);
+      })
+      .map(([, item]) => item);
   }
 
   #draw() {
@@ -44,9 +50,19 @@ export class Headings {
     const properties = { scope: "col", role: "columnheader", class: number ? "number" : null };
     if (!key) return el("th", properties, label);
     properties["aria-sort"] = chosen ? (this.#order.down ? "descending" : "ascending") : "none";
-    return el("th", properties, el("button", {
-      type: "button", "data-column": name, onclick: () => this.by(name, chosen ? !this.#order.down : Boolean(number)),
-    }, label));
+    return el(
+      "th",
+      properties,
+      el(
+        "button",
+        {
+          type: "button",
+          "data-column": name,
+          onclick: () => this.by(name, chosen ? !this.#order.down : Boolean(number)),
+        },
+        label,
+      ),
+    );
   }
 }
 
@@ -55,12 +71,14 @@ export class Headings {
 export function walk(body) {
   const stops = () => [...body.querySelectorAll("[data-stop]")];
   const listener = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog"))
+      return;
     const inside = body.contains(document.activeElement);
     const all = stops();
     const at = all.findIndex((stop) => stop.closest("tr") === document.activeElement?.closest("tr"));
     const to = {
-      j: at + 1, k: Math.max(0, at - 1),
+      j: at + 1,
+      k: Math.max(0, at - 1),
       ...(inside && { ArrowDown: at + 1, ArrowUp: Math.max(0, at - 1), Home: 0, End: all.length - 1 }),
     }[event.key];
     if (to === undefined || all.length === 0) return;
@@ -75,7 +93,11 @@ export function walk(body) {
 
 // message shows the beginning of a long text, and all of it when it is pressed.
 export function message(text) {
-  const button = el("button", { class: "plain-text", type: "button", "data-stop": true, "aria-expanded": "false" }, untrusted(text));
+  const button = el(
+    "button",
+    { class: "plain-text", type: "button", "data-stop": true, "aria-expanded": "false" },
+    untrusted(text),
+  );
   button.addEventListener("click", () => {
     const open = button.closest("tr").classList.toggle("open");
     button.setAttribute("aria-expanded", String(open));

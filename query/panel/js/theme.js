@@ -3,4 +3,6 @@
 try {
   const chosen = localStorage.getItem("runmetrics.theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-} catch { /* storage is closed to us: the system decides */ }
+} catch {
+  /* storage is closed to us: the system decides */
+}
