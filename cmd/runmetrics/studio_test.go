@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStudio tries what Studio's developers copy: compiled as strictly as TypeScript can, with the real types of Next.js
@@ -78,7 +79,8 @@ func TestStudioReadmeShowsWhatIsTried(t *testing.T) {
 			tried = append(tried, unindented(t, file))
 		}
 	}
-	blocks := regexp.MustCompile("(?s)```tsx?\n(.*?)\n```").FindAllStringSubmatch(unindented(t, filepath.Join(studioDir, "README.md")), -1)
+	readme := unindented(t, filepath.Join(studioDir, "README.md"))
+	blocks := regexp.MustCompile("(?s)```tsx?\n(.*?)\n```").FindAllStringSubmatch(readme, -1)
 	if len(blocks) < 6 {
 		t.Errorf("found %d blocks", len(blocks))
 	}
@@ -118,6 +120,7 @@ func node(t *testing.T, dir string, environ []string, args ...string) string {
 func nodeCommand(ctx context.Context, dir string, environ []string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "node", args...)
 	command.Dir = dir
+	command.WaitDelay = 5 * time.Second // for children of its own that hold its output
 	command.Env = append(os.Environ(), "http_proxy=", "https_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=")
 	command.Env = append(command.Env, environ...)
 	return command

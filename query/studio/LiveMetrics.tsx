@@ -18,7 +18,7 @@ export interface LiveCampaignMetrics {
 
 const nothing: LiveCampaignMetrics = { metrics: [], connection: { state: "connecting" } };
 
-/** The newest records of a filter, 50 unless filter.limit says otherwise (1 to 500), and every change as it is committed. */
+/** The newest records of a filter, filter.limit of them (1 to 500; 50), and every change as it is committed. */
 export function useCampaignMetrics(filter: StreamFilter = {}): LiveCampaignMetrics {
   const [live, setLive] = useState(nothing);
   const { campaignId, runId, phase, limit = 50 } = filter; // an object written in a component is a new one each time

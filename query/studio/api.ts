@@ -48,7 +48,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List records, newest first */
+        /**
+         * List records, newest first
+         * @description As csv and ndjson every record that matches is sent, read page by page; a limit may be any positive number. Whoever gets less than all finds the connection cut. A run whose createdAt changes meanwhile may come twice. csv is RFC 4180: a line of the field names, empty where JSON has null, numbers and times as in JSON. A text that a spreadsheet would take for a formula, because it begins with = + - @ or a tab, begins with ' there.
+         */
         get: operations["list-metrics"];
         put?: never;
         /**
@@ -1104,6 +1107,8 @@ export interface operations {
                 since?: string;
                 /** @description Records created before this time. */
                 until?: string;
+                /** @description In place of the header Accept with application/json, text/csv or application/x-ndjson. */
+                format?: "json" | "csv" | "ndjson";
             };
             header?: never;
             path?: never;
@@ -1118,6 +1123,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page"];
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description Bad Request */

@@ -158,8 +158,8 @@ async function readReport(request: Request) {
 /** An error as runmetrics answers them, RFC 9457. */
 function problem(status: number, detail: string): Response {
   const titles: Record<number, string> = {
-    401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large", 500: "Internal Server Error",
-    502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+    401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large",
+    500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
   };
   return new Response(JSON.stringify({ title: titles[status], status, detail }), {
     status,

@@ -138,7 +138,10 @@ export interface StreamFilter extends MetricsFilter {
 export interface Options {
   /** What stands before /api/metrics/campaign: the origin of runmetrics, or a base path of the page's own server. */
   url?: string | undefined;
-  /** API key, <id>.<secret>. For servers only: whoever reads a page reads its keys. RUNMETRICS_KEY goes to RUNMETRICS_URL alone. */
+  /**
+   * API key, <id>.<secret>. For servers only: whoever reads a page reads its keys. That of RUNMETRICS_KEY goes to
+   * RUNMETRICS_URL alone.
+   */
   key?: string | undefined;
   /** Ends the call. */
   signal?: AbortSignal | undefined;
@@ -193,7 +196,10 @@ export type WriteResult =
   /** Committed; this is the stored record. */
   | { ok: true; status: "stored"; record: CampaignMetrics; problem?: undefined }
   /** Safe in the event stream, and committed as soon as the database can. */
-  | { ok: true; status: "accepted"; runKey: string; stream: string; sequence: number; record?: undefined; problem?: undefined }
+  | {
+      ok: true; status: "accepted"; runKey: string; stream: string; sequence: number; record?: undefined;
+      problem?: undefined;
+    }
   | { ok: false; status?: undefined; record?: undefined; problem: Problem };
 
 /** What was found: newest first. metrics is empty where ok is false. */
@@ -230,7 +236,9 @@ export async function writeCampaignMetrics(metrics: CampaignReport, options: Wri
  * Reads the newest records, at most limit (1 to 500) at a time. It never throws and never rejects, and tries again as
  * writeCampaignMetrics does.
  */
-export async function queryRecentMetrics(limit = 10, filter: QueryFilter = {}, options: Options = {}): Promise<QueryResult> {
+export async function queryRecentMetrics(
+  limit = 10, filter: QueryFilter = {}, options: Options = {},
+): Promise<QueryResult> {
   const failed = (problem: Problem): QueryResult => ({ ok: false, metrics: [], nextCursor: null, problem });
   let query: string;
   try {
@@ -241,7 +249,8 @@ export async function queryRecentMetrics(limit = 10, filter: QueryFilter = {}, o
   const answer = await ask(query, { method: "GET", cache: "no-cache" }, options);
   if (answer.ok === false) return failed(answer.problem);
   const { metrics, nextCursor } = answer.content as { metrics?: CampaignMetrics[]; nextCursor?: string | null };
-  return Array.isArray(metrics) ? { ok: true, metrics, nextCursor: nextCursor ?? null } : failed(strange(answer.status));
+  if (!Array.isArray(metrics)) return failed(strange(answer.status));
+  return { ok: true, metrics, nextCursor: nextCursor ?? null };
 }
 
 /** How a subscription is. */
@@ -303,12 +312,13 @@ async function ask(query: string, init: RequestInit, options: Options): Promise<
   const target = targetOf(options);
   if ("problem" in target) return { ok: false, problem: target.problem };
   const deadline = Date.now() + (options.timeoutMs ?? callTimeout);
-  const headers = { Accept: "application/json", ...(init.headers as Record<string, string> | undefined), ...target.headers };
+  const given = init.headers as Record<string, string> | undefined;
+  const headers = { Accept: "application/json", ...given, ...target.headers };
   for (let attempt = 1; ; attempt++) {
     const limit = AbortSignal.timeout(Math.max(0, Math.min(attemptTimeout, deadline - Date.now())));
     const answer = await askOnce(target.url + query, { ...init, headers }, limit, options.signal);
     if (!answer.problem || !worthRepeating(answer.problem) || attempt >= (options.attempts ?? 3)) return answer;
-    const pause = answer.problem.retryAfterMs ?? backoff(firstPause, attempt);
+    const pause = (answer.problem.retryAfterMs ?? 0) + backoff(firstPause, attempt);
     if (Date.now() + pause >= deadline) return answer;
     await sleep(pause, options.signal);
     if (options.signal?.aborted) return { ok: false, problem: problemOf("aborted", "the caller ended the call") };
@@ -377,7 +387,7 @@ class Subscription {
         return this.connection({ state: "ended", problem });
       }
       this.connection({ state: "waiting", problem });
-      await sleep(problem.retryAfterMs ?? backoff(this.pause, ++this.failures), this.signal);
+      await sleep((problem.retryAfterMs ?? 0) + backoff(this.pause, ++this.failures), this.signal);
     }
     this.connection({ state: "ended" });
   }
@@ -392,7 +402,8 @@ class Subscription {
     const signal = AbortSignal.any([this.signal, watchdog.signal]);
     try {
       watchdog.expect(attemptTimeout);
-      const response = await fetch(`${target.url}/stream${queryOf(this.filter)}`, { headers, signal, cache: "no-store" });
+      const url = `${target.url}/stream${queryOf(this.filter)}`;
+      const response = await fetch(url, { headers, signal, cache: "no-store" });
       if (!response.ok) return refusal(response, jsonObject(await response.text()));
       if (!response.body || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
         return strange(response.status);
@@ -440,7 +451,8 @@ class Subscription {
   /** Reads the newest records as at a start. Changes that come meanwhile wait in the connection. */
   private async readAgain(): Promise<Problem | undefined> {
     const { limit = 50, ...filter } = this.filter;
-    const page = limit > 0 ? await queryRecentMetrics(limit, filter, { ...this.options, signal: this.signal }) : undefined;
+    const options = { ...this.options, signal: this.signal };
+    const page = limit > 0 ? await queryRecentMetrics(limit, filter, options) : undefined;
     if (page?.problem) return page.problem;
     for (const record of page?.metrics.reverse() ?? []) this.show(record);
     this.reread = false;
@@ -543,7 +555,8 @@ function queryOf(values: object): string {
 function jsonObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return value as Record<string, unknown>;
   } catch {
     return undefined;
   }
@@ -576,7 +589,8 @@ function lost(error: unknown, limit: AbortSignal, signal?: AbortSignal): Problem
 }
 
 function strange(status: number): Problem {
-  return problemOf("unavailable", "this is not an answer of runmetrics; does the URL lead to it, or to a login page?", status);
+  const detail = "this is not an answer of runmetrics; does the URL lead to it, or to a login page?";
+  return problemOf("unavailable", detail, status);
 }
 
 const titles: Record<Problem["kind"], string> = {
@@ -591,7 +605,8 @@ function problemOf(kind: Problem["kind"], detail: string, status = 0): Problem {
 /** What an error says. That of fetch hides the reason in its cause. */
 function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error && error.cause.message ? `${error.message} (${error.cause.message})` : error.message;
+  const { message, cause } = error;
+  return cause instanceof Error && cause.message ? `${message} (${cause.message})` : message;
 }
 
 /** Doubles from first to the longest pause, with jitter, so that many clients do not come back at once. */

@@ -73,8 +73,10 @@ export function answering(status: number, headers: Record<string, string>, body:
   return (_, response) => response.writeHead(status, headers).end(body);
 }
 
-export const busy = (seconds: number) =>
-  answering(503, { "Content-Type": "application/problem+json", "Retry-After": String(seconds) }, '{"status":503,"detail":"busy"}');
+export function busy(seconds: number): Fault {
+  const headers = { "Content-Type": "application/problem+json", "Retry-After": String(seconds) };
+  return answering(503, headers, '{"status":503,"detail":"busy"}');
+}
 
 /** An address at which nothing listens. */
 export async function nowhere(): Promise<string> {

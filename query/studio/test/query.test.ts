@@ -9,7 +9,8 @@ const options = { url, key: readKey };
 
 test("records come newest first, as many as asked for, page by page", async () => {
   for (const day of [1, 2, 3]) {
-    const written = await writeCampaignMetrics(report(`day ${day}`, { createdAt: `2026-03-0${day}T00:00:00Z` }), { url, key });
+    const daily = report(`day ${day}`, { createdAt: `2026-03-0${day}T00:00:00Z` });
+    const written = await writeCampaignMetrics(daily, { url, key });
     assert.ok(written.ok);
   }
   const first = await queryRecentMetrics(2, {}, options);
@@ -22,7 +23,8 @@ test("records come newest first, as many as asked for, page by page", async () =
 
 test("filters narrow them", async () => {
   const since = new Date("2026-03-02T00:00:00Z");
-  const some = await queryRecentMetrics(10, { campaignId: "studio", since, until: "2026-03-03T00:00:00Z", status: "completed" }, options);
+  const filter = { campaignId: "studio", since, until: "2026-03-03T00:00:00Z", status: "completed" } as const;
+  const some = await queryRecentMetrics(10, filter, options);
   assert.deepEqual(some.metrics.map((record) => record.runId), ["day 2"]);
   const none = await queryRecentMetrics(10, { campaignId: "studio & sons=1" }, options);
   assert.deepEqual([none.ok, none.metrics], [true, []]);
@@ -35,8 +37,9 @@ test("whatever goes wrong is answered and not thrown, with no records", async ()
   const away = await queryRecentMetrics(1, {}, { url: await nowhere() });
   const { url } = await gateway(answering(200, {}, '{"something":"else"}'));
   const other = await queryRecentMetrics(1, {}, { url });
-  assert.deepEqual([bad, date, away, other].map((result) => result.problem?.kind), ["refused", "unsent", "network", "unavailable"]);
-  assert.ok([bad, date, away, other].every((result) => !result.ok && result.metrics.length === 0));
+  const results = [bad, date, away, other];
+  assert.deepEqual(results.map(({ problem }) => problem?.kind), ["refused", "unsent", "network", "unavailable"]);
+  assert.ok(results.every(({ ok, metrics }) => !ok && metrics.length === 0));
 });
 
 test("a client made from api.ts reads and writes", async () => {

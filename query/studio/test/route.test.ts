@@ -12,12 +12,20 @@ beforeEach(() => {
 
 // The handlers use what every Request has.
 const get = (below = "", init: RequestInit = {}) => GET(new Request(page + below, init) as NextRequest);
-const post = (body: string, headers: Record<string, string> = {}, below = "") =>
-  POST(new Request(page + below, { method: "POST", body, headers: { "Content-Type": "application/json", ...headers } }) as NextRequest);
+const post = (body: string, more: Record<string, string> = {}, below = "") => {
+  const headers = { "Content-Type": "application/json", ...more };
+  return POST(new Request(page + below, { method: "POST", body, headers }) as NextRequest);
+};
 
-async function problemOf(response: Response): Promise<{ status: number; detail: string; errors?: { location: string }[] }> {
+interface Refused {
+  status: number;
+  detail: string;
+  errors?: { location: string }[];
+}
+
+async function problemOf(response: Response): Promise<Refused> {
   assert.equal(response.headers.get("Content-Type"), "application/problem+json");
-  const problem = (await response.json()) as { status: number; detail: string };
+  const problem = (await response.json()) as Refused;
   assert.equal(problem.status, response.status);
   return problem;
 }
@@ -43,7 +51,8 @@ test("names may hold what a URL must encode", async () => {
 
 test("problems pass with every bad field, and so do statuses", async () => {
   const bad = await problemOf(await post(JSON.stringify(report("bad", { costUSD: -1, tokensIn: -1 }))));
-  assert.deepEqual([bad.status, bad.errors?.map((error) => error.location).sort()], [400, ["body.costUSD", "body.tokensIn"]]);
+  const named = bad.errors?.map((error) => error.location).sort();
+  assert.deepEqual([bad.status, named], [400, ["body.costUSD", "body.tokensIn"]]);
   assert.equal((await problemOf(await get("?limit=0"))).status, 400);
   assert.equal((await problemOf(await get("/nobody/runs/nothing"))).status, 404);
   assert.equal((await problemOf(await post("{}", { "Content-Type": "text/plain" }))).status, 415);
@@ -61,7 +70,8 @@ test("only the headers that matter go through, in both directions", async () => 
   assert.deepEqual([seen?.headers.authorization, seen?.headers.accept, seen?.headers["if-none-match"],
     seen?.headers["last-event-id"], seen?.path],
   [`Bearer ${key}`, "application/json", '"0"', "9", "/api/metrics/campaign?limit=1"]);
-  assert.deepEqual([...response.headers.keys()].sort(), ["content-type", "etag", "retry-after", "x-content-type-options"]);
+  const returned = [...response.headers.keys()].sort();
+  assert.deepEqual(returned, ["content-type", "etag", "retry-after", "x-content-type-options"]);
 });
 
 test("what did not change is not sent again", async () => {
@@ -73,8 +83,9 @@ test("what did not change is not sent again", async () => {
 test("no path leads elsewhere", async () => {
   const { url, seen } = await gateway();
   process.env.RUNMETRICS_URL = url;
-  const tricks = ["/%2e%2e", "/..%2f..%2freadyz", "/x/runs/..%2f..%2f..", "/x/runs/%2E%2E", "/%5c..%5c", "/x%00/summary", "/%", "/",
-    "//evil.example.com/summary", "/x/runs", "/x/runs/y/z", "/../../../readyz", "/../campaign/../../metrics", "/x/other"];
+  const tricks = ["/%2e%2e", "/..%2f..%2freadyz", "/x/runs/..%2f..%2f..", "/x/runs/%2E%2E", "/%5c..%5c", "/x%00/summary",
+    "/%", "/", "//evil.example.com/summary", "/x/runs", "/x/runs/y/z", "/../../../readyz", "/../campaign/../../metrics",
+    "/x/other"];
   for (const below of tricks) {
     const response = await get(below);
     // A segment of dots is resolved by whoever reads the URL, and one that decodes to a slash stays within its segment.

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { subscribeMetrics, writeCampaignMetrics, type CampaignMetrics, type Connection, type StreamFilter } from "../runmetrics";
+import { subscribeMetrics, writeCampaignMetrics } from "../runmetrics";
+import type { CampaignMetrics, Connection, StreamFilter } from "../runmetrics";
 import { busy, gateway, key, readKey, report, restart, until, url, type Fault } from "./harness";
 
 /** What a subscription has told. */
@@ -76,7 +77,8 @@ test("it goes on after the server was started again, with what changed meanwhile
 });
 
 test("of two records of a run the older one is not told", async () => {
-  const { url } = await gateway(streaming(event("x", 2) + event("x", 1) + event("x", 2) + event("y", 1) + event("x", 3), ready(true)));
+  const sent = event("x", 2) + event("x", 1) + event("x", 2) + event("y", 1) + event("x", 3);
+  const { url } = await gateway(streaming(sent, ready(true)));
   const seen = watch({}, url);
   await seen.live();
   assert.deepEqual(seen.records.map(({ runId, version }) => `${runId} ${version}`), ["x 2", "y 1", "x 3"]);

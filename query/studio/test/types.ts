@@ -14,9 +14,11 @@ type Plain<T> = { [name in keyof T]: T[name] };
 export const record: Same<Plain<CampaignMetrics>, Plain<Schemas["Metrics"]>> = true;
 
 // A Date is written as the string that the API wants.
-type SentReport = Omit<CampaignReport, "createdAt"> & { createdAt?: Exclude<CampaignReport["createdAt"], Date | undefined> };
+type Written = Exclude<CampaignReport["createdAt"], Date | undefined>;
+type SentReport = Omit<CampaignReport, "createdAt"> & { createdAt?: Written };
 export const report: Same<Plain<SentReport>, Plain<Schemas["ReportBody"]>> = true;
 
 export const states: Same<PipelineState["state"], Schemas["State"]["state"]> = true;
 
-export const named: Required<Pick<Schemas["ErrorDetail"], "location" | "message">> extends FieldProblem ? true : false = true;
+type Named = Required<Pick<Schemas["ErrorDetail"], "location" | "message">>;
+export const named: Named extends FieldProblem ? true : false = true;

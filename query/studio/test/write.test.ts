@@ -11,7 +11,8 @@ function problemOf(result: WriteResult): Problem {
 }
 
 test("a report is stored and answered with its record", async () => {
-  const result = await writeCampaignMetrics(report("stored", { createdAt: new Date("2026-02-14T12:00:00.500Z") }), options);
+  const sent = report("stored", { createdAt: new Date("2026-02-14T12:00:00.500Z") });
+  const result = await writeCampaignMetrics(sent, options);
   assert.ok(result.ok && result.status === "stored", JSON.stringify(result));
   const { record } = result;
   assert.equal(record.costUSD, 0.0591335);
@@ -61,7 +62,8 @@ test("a busy server is asked again with the same key, no sooner than it says", a
 test("a server that wants more time than there is, is not waited for", async () => {
   const { url, seen } = await gateway(busy(60), busy(60));
   const problem = problemOf(await writeCampaignMetrics(report("later"), { url, key }));
-  assert.deepEqual([problem.kind, problem.status, problem.retryAfterMs, problem.detail], ["unavailable", 503, 60_000, "busy"]);
+  const { kind, status, retryAfterMs, detail } = problem;
+  assert.deepEqual([kind, status, retryAfterMs, detail], ["unavailable", 503, 60_000, "busy"]);
   assert.equal(seen.length, 1);
 });
 
@@ -91,7 +93,8 @@ test("the caller can end a call, also while it waits to try again", async () => 
   while (seen.length === 0) await new Promise(setImmediate);
   controller.abort();
   assert.equal(problemOf(await call).kind, "aborted");
-  assert.equal(problemOf(await writeCampaignMetrics(report("ended"), { url, key, signal: controller.signal })).kind, "aborted");
+  const late = await writeCampaignMetrics(report("ended"), { url, key, signal: controller.signal });
+  assert.equal(problemOf(late).kind, "aborted");
 });
 
 test("a wrong key and one without the right are refused, and stand in no problem", async () => {
