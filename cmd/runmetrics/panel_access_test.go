@@ -82,10 +82,13 @@ func testPanelAccess(t *testing.T, _ *panelWorld, p *tab) {
 				p.settled()
 				p.until(view.name+" is drawn", view.drawn)
 				what := fmt.Sprintf("%s %d %s", view.name, width, theme)
+				p.screenshot(what)
+				if theme == "dark" && width < 1000 {
+					continue // colours are those of the desk, all else is that of light
+				}
 				for _, violation := range eval[[]string](p, axeRun) {
 					t.Errorf("%s: %s", what, violation)
 				}
-				p.screenshot(what)
 			}
 			p.size(320, 700)
 			if wide := eval[int](p, "document.documentElement.scrollWidth"); wide > 320 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/csv"
 	"fmt"
 	"strings"
 	"testing"
@@ -110,4 +111,34 @@ func firstPart(text string) string {
 	part, _, _ = strings.Cut(part, "\u2067")
 	part, _, _ = strings.Cut(part, "\u200d")
 	return part
+}
+
+// testPanelHostileElsewhere takes the same texts through the CSV that the panel leads to, and through the command line.
+func testPanelHostileElsewhere(t *testing.T, w *panelWorld, p *tab) {
+	p.open("#/?window=all")
+	p.settled()
+	rows, err := csv.NewReader(strings.NewReader(eval[string](p, `fetch(document.querySelector(".filters .end a").href)
+		.then((answer) => answer.text())`))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[string]bool{}
+	for _, row := range rows {
+		cells[row[0]] = true
+		for i, cell := range row {
+			if strings.IndexAny(cell, "=+@\t\r") == 0 || strings.HasPrefix(cell, "-") {
+				t.Errorf("a spreadsheet would run %s: %s", rows[0][i], cell)
+			}
+		}
+	}
+	for _, text := range hostileTexts {
+		if !cells[text] && !cells["'"+text] {
+			t.Errorf("the CSV has no %q", text)
+		}
+	}
+	said := call(t, w.environ, "", "deadletters", "list")
+	said.want(t, exitOK)
+	if !strings.Contains(said.stdout, "evil") || strings.ContainsAny(said.stdout, "\u202e\x1b") {
+		t.Errorf("the command line prints %q", said.stdout)
+	}
 }

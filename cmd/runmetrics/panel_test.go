@@ -33,6 +33,7 @@ func TestPanel(t *testing.T) {
 		{"keyboard", testPanelKeyboard},
 		{"pause", testPanelPause},
 		{"hostile texts", testPanelHostile},
+		{"hostile texts in CSV and on the command line", testPanelHostileElsewhere},
 		{"accessible in both themes and on phones", testPanelAccess},
 		{"a run comes and moves while one looks", testPanelLive},
 	} {
@@ -106,6 +107,10 @@ func testPanelKey(t *testing.T, p *tab) {
 	p.reload()
 	p.settled()
 	p.untilRuns("guarded") // the tab keeps it
+	p.do(`{ const made = URL.createObjectURL;
+		URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return made.call(URL, blob); }; }`)
+	p.click(".filters .end a")
+	p.until("the export came with the key", "window.saved?.includes('guarded')")
 	p.click("[data-tool=forget]")
 	p.until("it is asked for again", "document.querySelector('dialog[open]')")
 	p.click("dialog button[type=button]")

@@ -16,8 +16,9 @@ import (
 type panelWorld struct {
 	*process
 	addresses
-	js  jetstream.JetStream
-	now time.Time // when the world was made, in whole seconds
+	js      jetstream.JetStream
+	environ map[string]string
+	now     time.Time // when the world was made, in whole seconds
 }
 
 // newPanelWorld starts a service and publishes what a test is to find: hostile texts, too.
@@ -32,7 +33,7 @@ func startPanelWorld(t *testing.T, environ map[string]string) *panelWorld {
 	t.Helper()
 	p := startService(t, environ)
 	at := p.up(t)
-	return &panelWorld{process: p, addresses: at, js: jetStreamAt(t, at.NATS), now: time.Now().UTC().Truncate(time.Second)}
+	return &panelWorld{process: p, addresses: at, js: jetStreamAt(t, at.NATS), environ: environ, now: time.Now().UTC().Truncate(time.Second)}
 }
 
 // publishRuns publishes runs that completed, failed, were cancelled, run, or were reported; of two phases; of last month.
