@@ -141,18 +141,19 @@ func (f *Feed) Changed(announcement []byte) {
 			changed[records[i].CampaignID] = true
 		}
 	}
-	f.recent.prune()
-	f.wake(changed)
+	f.settle(changed)
 }
 
-// wake tells the clients of some campaigns, and those of all of them, that there is something to take.
-func (f *Feed) wake(campaigns map[string]bool) {
-	if len(campaigns) == 0 {
-		return
-	}
+// settle makes room after something was taken in. It tells the clients of the changed campaigns, and those of all of them,
+// that there is something to take, and notes who has not taken what is dropped.
+func (f *Feed) settle(changed map[string]bool) {
+	dropped := f.recent.prune()
 	for v := range f.viewers {
-		if v.filter.CampaignID == "" || campaigns[v.filter.CampaignID] {
+		if len(changed) > 0 && v.filter.CampaignID == "" || changed[v.filter.CampaignID] {
 			v.signal()
+		}
+		for _, c := range dropped {
+			v.missed = v.missed || c.number > v.sent && matches(&v.filter, &c.record)
 		}
 	}
 }

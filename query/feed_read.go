@@ -48,8 +48,7 @@ func (f *Feed) fill(since, from time.Time) {
 		}
 	}
 	f.recent.from = from
-	f.recent.prune()
-	f.wake(changed)
+	f.settle(changed)
 }
 
 // skip has every client be told that it missed something.
@@ -91,7 +90,7 @@ func (f *Feed) reach(ctx context.Context, t time.Time) bool {
 	if since.Before(f.recent.from) {
 		f.recent.from = since
 	}
-	f.recent.prune()
+	f.settle(nil)
 	return !t.Before(f.recent.from)
 }
 

@@ -22,7 +22,6 @@ type recent struct {
 	size       int                   // bytes of JSON
 	first      int64                 // number of the first change, or one below where there is none
 	last       int64                 // number of the last one
-	pruned     int64                 // the greatest number that was dropped
 	from       time.Time             // what was committed and announced since then is here
 }
 
@@ -86,8 +85,8 @@ func (r *recent) putBefore(rec *record) {
 	r.size += len(rec.raw)
 }
 
-// prune drops what changed first until the rest fits.
-func (r *recent) prune() {
+// prune drops what changed first until the rest fits, and returns that.
+func (r *recent) prune() (dropped []*change) {
 	for r.size > maxRecent {
 		c := r.all.Front().Value.(*change)
 		r.all.Remove(c.inAll)
@@ -97,11 +96,12 @@ func (r *recent) prune() {
 		}
 		delete(r.byRun, c.RunKey)
 		r.size -= len(c.raw)
-		r.pruned = max(r.pruned, c.number)
+		dropped = append(dropped, c)
 		if !c.at.Before(r.from) {
 			r.from = c.at.Add(time.Nanosecond)
 		}
 	}
+	return dropped
 }
 
 // in is the list that has everything that a filter can match.

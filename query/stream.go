@@ -87,7 +87,7 @@ type watching struct {
 }
 
 // parseStream reads a request. Filters that a run can leave are refused: nobody would hear of it again.
-func parseStream(in *streamInput) (watching, error) {
+func parseStream(in *streamInput, now time.Time) (watching, error) {
 	values, err := url.ParseQuery(in.rawQuery)
 	if err != nil {
 		return watching{}, problem(http.StatusBadRequest, "the query of the URL is not well encoded")
@@ -109,7 +109,7 @@ func parseStream(in *streamInput) (watching, error) {
 	if len(p.bad) > 0 {
 		return watching{}, invalid(p.bad)
 	}
-	if t, ok := parseTime(in.lastEventID); ok && !t.Before(firstTime) && !t.After(lastTime) {
+	if t, ok := parseTime(in.lastEventID); ok && !t.Before(firstTime) && !t.After(now.Add(clockMargin)) {
 		w.since = t.Add(-clockMargin)
 	}
 	return w, nil
@@ -130,7 +130,7 @@ func (p *parameters) snapshot() int {
 
 // stream answers with everything up to ready, which may fail, and then with what changes.
 func (s *server) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-	w, err := parseStream(in)
+	w, err := parseStream(in, s.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
@@ -68,7 +69,8 @@ func (o *eventWriter) comment(text string) {
 	o.buffer = append(o.buffer, ": "+text+"\n\n"...)
 }
 
-// keptBuffer is how large a buffer may be that a client keeps while it has nothing to be sent.
+// keptBuffer is how much is written at a time, and how large a buffer may be that a client keeps while there is nothing to
+// be sent.
 const keptBuffer = 64 << 10
 
 // idLayout has whole microseconds, as every store keeps them.
@@ -85,9 +87,13 @@ func (o *eventWriter) flush(now time.Time) {
 		o.buffer = append(o.buffer[:len(o.buffer)-1], "id: "...)
 		o.buffer = append(o.latest.UTC().AppendFormat(o.buffer, idLayout), "\n\n"...)
 	}
-	o.err = o.control.SetWriteDeadline(now.Add(stuckTime))
-	if o.err == nil {
-		_, o.err = o.w.Write(o.buffer)
+	for part := range slices.Chunk(o.buffer, keptBuffer) {
+		if o.err == nil {
+			o.err = o.control.SetWriteDeadline(time.Now().Add(stuckTime))
+		}
+		if o.err == nil {
+			_, o.err = o.w.Write(part)
+		}
 	}
 	if o.err == nil {
 		o.err = o.control.Flush()

@@ -20,14 +20,14 @@ const (
 	checkTime = 5 * time.Second
 	// tellTime is how often a client is told at most that it missed something.
 	tellTime = 5 * time.Second
-	// stuckTime is how long one delivery may take. A client that takes nothing for so long is cut off.
+	// stuckTime is how long a client may take for 64 KB. One that takes longer is cut off.
 	stuckTime = 10 * time.Second
 
 	// deliveryRate is how many bytes of records a process sends in a second to all its clients together: with 200
 	// clients of a stream that is read at full speed, more would take the processors from reading.
 	deliveryRate = 16 << 20
 	// A delivery has at most its share of that, but not less and not more than this.
-	minDelivery, maxDelivery = 32 << 10, 1 << 20
+	minDelivery, maxDelivery = 32 << 10, 256 << 10
 )
 
 // viewer is a client as its feed knows it. Its fields but signaled are the feed's.
@@ -88,8 +88,7 @@ func (f *Feed) take(v *viewer) (list []record, rest time.Duration, missed bool) 
 	}
 	share := deliveryRate / len(f.viewers)
 	limit := min(max(share*int(flushTime/time.Millisecond)/1000, minDelivery), maxDelivery)
-	missed = v.missed || v.sent < f.recent.pruned
-	v.missed = false
+	missed, v.missed = v.missed, false
 	list, through, skipped := f.recent.after(v.sent, &v.filter, limit)
 	v.sent = through
 	f.counts.Sent += int64(len(list))
