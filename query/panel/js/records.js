@@ -42,15 +42,21 @@ export class Records {
     this.#sorted = null;
   }
 
-  // page takes in a page as it was read. Of what stands between its ends it is the whole truth: what it lacks there is
-  // gone, or left the filter.
-  page(records, { first, last }) {
+  // keys are those of the records that are held now.
+  get keys() {
+    return new Set(this.#byKey.keys());
+  }
+
+  // page takes in a page as it was read. Where it is the first, known are the keys that were held when it was asked for,
+  // and of those between its ends it is the whole truth: what it lacks is gone, or left the filter. What the stream
+  // brought meanwhile stays.
+  page(records, { first, last, known }) {
     const read = new Map(records.map((record) => [record.runKey, record]));
     if (first) {
       const end = records.at(-1);
       for (const [key, held] of this.#byKey) {
         const within = last || (end && newerFirst(held, end) <= 0);
-        if (within && !read.has(key)) this.#byKey.delete(key);
+        if (within && known.has(key) && !read.has(key)) this.#byKey.delete(key);
       }
     }
     // Of the same version the one just read counts: whether a run is stalled is worked out when it is read.

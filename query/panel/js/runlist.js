@@ -79,12 +79,13 @@ export class RunList {
   }
 
   async #first(signal) {
+    const { keys: known } = this.records;
     const { metrics, nextCursor } = await this.#page.read(
       address(CAMPAIGN, { ...this.#filter(), limit: PAGE }),
       signal,
     );
     if (signal.aborted) return;
-    this.records.page(metrics, { first: true, last: nextCursor === null });
+    this.records.page(metrics, { first: true, last: nextCursor === null, known });
     if (this.records.size <= metrics.length) this.cursor = nextCursor;
     this.loaded = true;
     this.#listener.list({ fresh: new Set(), changed: new Set() });
