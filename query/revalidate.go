@@ -60,6 +60,19 @@ func (s *server) revalidate(ctx huma.Context, next func(huma.Context)) {
 	_, _ = w.Write(held.body.Bytes()) // an error means that the client is gone
 }
 
+// describeRevalidation says so in the OpenAPI document.
+func describeRevalidation(api huma.API) {
+	for path, item := range api.OpenAPI().Paths {
+		if item.Get == nil || !strings.HasPrefix(path, "/api/") || item.Get.Responses["200"].Content["application/json"] == nil {
+			continue
+		}
+		item.Get.Parameters = append(item.Get.Parameters, &huma.Param{Name: "If-None-Match", In: "header",
+			Description: "ETags of answers that the client has.", Schema: &huma.Schema{Type: huma.TypeString}})
+		item.Get.Responses["304"] = &huma.Response{Description: http.StatusText(http.StatusNotModified)}
+		item.Get.Responses["200"].Headers = map[string]*huma.Param{"ETag": {Schema: &huma.Schema{Type: huma.TypeString}}}
+	}
+}
+
 // questionOf is what decides on an answer besides the store and the clock. A query that is not well encoded has none.
 func questionOf(r *http.Request) (string, bool) {
 	values, err := url.ParseQuery(r.URL.RawQuery)

@@ -52,6 +52,7 @@ func New(c Config) (http.Handler, error) {
 	if err := s.routePanel(); err != nil {
 		return nil, fmt.Errorf("read panel: %w", err)
 	}
+	describeRevalidation(api)
 	var err error
 	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("write OpenAPI: %w", err)

@@ -112,7 +112,7 @@ func TestAStreamShowsTheNewestOfWhatChangesFast(t *testing.T) {
 	l := newLive(t)
 	s := l.open("")
 	s.ready(`{"records":0,"complete":true,"resumed":false}`)
-	const last = 300
+	const last = 150
 	k := run("c", "r")
 	go func() {
 		tick := time.NewTicker(5 * time.Millisecond)

@@ -895,7 +895,10 @@ export interface operations {
                 /** @description Dead letters whose message was stored at this time or later. */
                 since?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -904,11 +907,19 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["LetterPage"];
                 };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
@@ -1110,7 +1121,10 @@ export interface operations {
                 /** @description In place of the header Accept with application/json, text/csv or application/x-ndjson. */
                 format?: "json" | "csv" | "ndjson";
             };
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1119,6 +1133,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1126,6 +1141,13 @@ export interface operations {
                     "application/x-ndjson": string;
                     "text/csv": string;
                 };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
@@ -1420,7 +1442,10 @@ export interface operations {
                 /** @description Records created before this time. */
                 until?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has. */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1429,11 +1454,19 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Summary"];
                 };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
@@ -1499,7 +1532,10 @@ export interface operations {
                 /** @description The nextCursor of the page before, asked for with the same filters. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has. */
+                "If-None-Match"?: string;
+            };
             path: {
                 campaignId: string;
                 runId: string;
@@ -1511,11 +1547,19 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["RunDetail"];
                 };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
@@ -1596,7 +1640,10 @@ export interface operations {
                 /** @description Records created before this time. */
                 until?: string;
             };
-            header?: never;
+            header?: {
+                /** @description ETags of answers that the client has. */
+                "If-None-Match"?: string;
+            };
             path: {
                 campaignId: string;
             };
@@ -1607,11 +1654,19 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Summary"];
                 };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
