@@ -155,6 +155,7 @@ func (l *letters) audited(ctx context.Context, command string, apply bool, count
 		return err
 	}
 	err = work()
+	tellOthers(l.cfg, "deadletters", l.log)
 	return record.end(counts(), err)
 }
 

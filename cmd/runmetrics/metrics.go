@@ -84,15 +84,33 @@ var copyInstruments = []instrument[dataverse.Status]{
 		func(s *dataverse.Status) int64 { return s.Parked }},
 }
 
+// liveInstruments are what is shown of live clients.
+var liveInstruments = []instrument[query.FeedCounts]{
+	{"runmetrics.live.clients", "Clients that are sent records as they change.", false,
+		func(c *query.FeedCounts) int64 { return c.Clients }},
+	{"runmetrics.live.records.sent", "Records that were sent to live clients, once for each of them.", true,
+		func(c *query.FeedCounts) int64 { return c.Sent }},
+	{"runmetrics.live.records.skipped", "Records that live clients were not sent because more changed than they could take; " +
+		"they are told.", true,
+		func(c *query.FeedCounts) int64 { return c.Skipped }},
+}
+
 var (
 	readerStates = []consumer.State{consumer.Starting, consumer.Active, consumer.Standby, consumer.Degraded, consumer.Blocked}
 	copyStates   = []dataverse.State{dataverse.StateStandby, dataverse.StateActive, dataverse.StateThrottled,
 		dataverse.StateDegraded, dataverse.StateBlocked, dataverse.StateBudget}
 )
 
-// newMetrics makes the handler of /metrics. Streams, copied and uses are asked once for each scrape and must ask nobody;
-// copied is nil without a copy in Dataverse, uses without API keys.
-func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status, uses func() []query.Use) (http.Handler, error) {
+// measured is what /metrics shows. Each is asked once for each scrape and must ask nobody.
+type measured struct {
+	streams func() []consumer.Status
+	live    func() query.FeedCounts
+	copied  func() dataverse.Status // nil without a copy in Dataverse
+	uses    func() []query.Use      // nil without API keys
+}
+
+// newMetrics makes the handler of /metrics.
+func newMetrics(m measured) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The exporter's defaults are announced to change: what decides names and labels is said here, and pinned by a test.
@@ -102,12 +120,12 @@ func newMetrics(streams func() []consumer.Status, copied func() dataverse.Status
 		return nil, fmt.Errorf("export metrics: %w", err)
 	}
 	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("github.com/apexsalesai/runmetrics")
-	errs := []error{measureBuild(meter), measureStreams(meter, streams)}
-	if copied != nil {
-		errs = append(errs, measureCopy(meter, copied))
+	errs := []error{measureBuild(meter), measureStreams(meter, m.streams), measureLive(meter, m.live)}
+	if m.copied != nil {
+		errs = append(errs, measureCopy(meter, m.copied))
 	}
-	if uses != nil {
-		errs = append(errs, measureUses(meter, uses))
+	if m.uses != nil {
+		errs = append(errs, measureUses(meter, m.uses))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -160,6 +178,19 @@ func measureStreams(meter metric.Meter, streams func() []consumer.Status) error 
 		}
 		return nil
 	}, append(observables(numbers), state, reasons, outage)...)
+	return err
+}
+
+func measureLive(meter metric.Meter, live func() query.FeedCounts) error {
+	numbers, err := register(meter, liveInstruments)
+	if err != nil {
+		return err
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		counts := live()
+		observe(o, liveInstruments, numbers, &counts)
+		return nil
+	}, observables(numbers)...)
 	return err
 }
 

@@ -47,15 +47,17 @@ func sampleStreams() []consumer.Status {
 	}
 }
 
+func sampleLive() query.FeedCounts { return query.FeedCounts{Clients: 3, Sent: 12_000, Skipped: 40} }
+
 // TestMetricsAreNamedAsPinned pins what dashboards and alerts rest on: names, types, help, labels and values. The metrics
 // of Go and of the process are as their library names them.
 func TestMetricsAreNamedAsPinned(t *testing.T) {
 	t.Parallel()
-	metrics, err := newMetrics(sampleStreams, func() dataverse.Status {
+	metrics, err := newMetrics(measured{sampleStreams, sampleLive, func() dataverse.Status {
 		return dataverse.Status{State: dataverse.StateThrottled, Requests: 12, Throttles: 3, Delivered: 1_150, Parked: 2, TargetsToday: 24_000}
 	}, func() []query.Use {
 		return []query.Use{{Status: 401, Requests: 5}, {KeyID: "studio", Status: 200, Requests: 70}, {KeyID: "studio", Status: 429, Requests: 2}}
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +99,7 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 
 func TestMetricsWithoutACopyNameNoDataverse(t *testing.T) {
 	t.Parallel()
-	metrics, err := newMetrics(sampleStreams, nil, nil)
+	metrics, err := newMetrics(measured{streams: sampleStreams, live: sampleLive})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +112,11 @@ func TestMetricsWithoutACopyNameNoDataverse(t *testing.T) {
 func TestAScrapeShowsOneMomentOfAStream(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	metrics, err := newMetrics(func() []consumer.Status {
+	metrics, err := newMetrics(measured{live: sampleLive, streams: func() []consumer.Status {
 		n := asked.Add(1)
 		return []consumer.Status{{Stream: "S", Read: n, Applied: n, Duplicates: n, DeadLetters: n, Discarded: n, InFlight: n,
 			ByReason: map[events.Reason]int64{events.Invalid: n}}}
-	}, nil, nil)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +159,7 @@ func BenchmarkScrape(b *testing.B) {
 			for i := range list {
 				list[i].Stream = fmt.Sprintf("RUN_EVENTS_%d", i)
 			}
-			metrics, err := newMetrics(func() []consumer.Status { return list }, nil, nil)
+			metrics, err := newMetrics(measured{live: sampleLive, streams: func() []consumer.Status { return list }})
 			if err != nil {
 				b.Fatal(err)
 			}

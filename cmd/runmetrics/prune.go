@@ -122,6 +122,7 @@ func (p *pruning) run(ctx context.Context, _ []string) (err error) {
 		return errors.Join(err, p.closeFile())
 	}
 	err = p.drop(ctx)
+	tellOthers(cfg, "prune", log)
 	err = errors.Join(err, p.closeFile())
 	p.report.Interrupted = err != nil
 	return p.finish(ctx, record.end(p.report, err))

@@ -14,7 +14,6 @@ import (
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
-	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
 
 // serving is how a service is to run.
@@ -63,7 +62,7 @@ func (s *serving) check(cfg *Config, f *faults) {
 
 // window makes the HTTP API. Its funcs end with the context.
 func (s *service) window(ctx context.Context) (http.Handler, error) {
-	measured, err := s.metrics()
+	metrics, err := s.metrics()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
 		State:       func() query.State { return s.state(ctx) },
 		Feed:        s.feed,
-		Metrics:     measured,
+		Metrics:     metrics,
 		Keys:        s.keys,
 		KeyRate:     s.cfg.APIRateLimit,
 		Origins:     s.cfg.CORSOrigins,
@@ -87,22 +86,20 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 
 // metrics makes the handler of /metrics.
 func (s *service) metrics() (http.Handler, error) {
-	streams := func() []consumer.Status {
+	m := measured{live: s.feed.Counts, streams: func() []consumer.Status {
 		list := make([]consumer.Status, len(s.readers))
 		for i, reader := range s.readers {
 			list[i] = reader.Status()
 		}
 		return list
-	}
-	var copied func() dataverse.Status
+	}}
 	if s.copier != nil {
-		copied = s.copier.dispatcher.Status
+		m.copied = s.copier.dispatcher.Status
 	}
-	var uses func() []query.Use
 	if s.keys != nil {
-		uses = s.keys.Uses
+		m.uses = s.keys.Uses
 	}
-	return newMetrics(streams, copied, uses)
+	return newMetrics(m)
 }
 
 // publish sends all events before it waits for what the streams say. Where one cannot be sent, those behind it are not
