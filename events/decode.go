@@ -138,18 +138,20 @@ func (r *reader) report(key *Key) *Report {
 	in.same(fieldCampaignID, key.CampaignID)
 	in.same(fieldRunID, key.RunID)
 	in.same(fieldPhase, key.Phase)
+	before := len(in.bad)
+	total, successful := in.required(fieldAgentsTotal, maxCount), in.required(fieldAgentsSuccessful, maxCount)
+	if len(in.bad) == before && successful > total {
+		in.refuse(fieldAgentsSuccessful, "must not be greater than agentsTotal")
+	}
 	p := &Report{
-		AgentsTotal:      in.required(fieldAgentsTotal, maxCount),
-		AgentsSuccessful: in.required(fieldAgentsSuccessful, maxCount),
+		AgentsTotal:      total,
+		AgentsSuccessful: successful,
 		AssetsGenerated:  in.required(fieldAssetsGenerated, maxReported),
 		TokensIn:         in.required(fieldTokensIn, maxReported),
 		TokensOut:        in.required(fieldTokensOut, maxReported),
 		Cost:             in.reportedCost(),
 		LatencyP95Ms:     in.latency(fieldLatencyP95Ms),
 		LatencyAvgMs:     in.latency(fieldLatencyAvgMs),
-	}
-	if len(in.bad) == 0 && p.AgentsSuccessful > p.AgentsTotal {
-		in.refuse(fieldAgentsSuccessful, "must not be greater than agentsTotal")
 	}
 	r.bad = append(r.bad, in.bad...)
 	return p

@@ -76,4 +76,8 @@ func TestBadReports(t *testing.T) {
 	}
 	mustRefuse(t, reported(metrics.with("agentsTotal", `4`).with("agentsSuccessful", `5`)), "metrics.agentsSuccessful",
 		"must not be greater than agentsTotal")
+	both := reported(metrics.with("agentsTotal", `4`).with("agentsSuccessful", `5`).with("latencyAvgMs", `-1`))
+	if _, rejected := events.Decode(events.Message{Data: both.json()}); rejected == nil || len(rejected.Fields) != 2 {
+		t.Errorf("two bad fields: %v", rejected)
+	}
 }
