@@ -109,6 +109,8 @@ var testModules = map[string]string{
 	"golang.org/x/tools":                 "scenarios are txtar files",
 	"github.com/prometheus/client_model": "what was read of /metrics",
 	"github.com/prometheus/common":       "tests read /metrics",
+	"github.com/chromedp/chromedp":       "the panel is looked at in a browser",
+	"github.com/chromedp/cdproto":        "what the browser says of it",
 }
 
 // testPackages are of this module and may be used by the tests of any package.
