@@ -46,6 +46,7 @@ var systemTests = []struct {
 	{name: "takeover", heavy: true, run: testTakeover},
 	{name: "restore", heavy: true, run: testRestore},
 	{name: "replicas", heavy: true, run: testReplicas},
+	{name: "live", heavy: true, run: testLive},
 	{name: "hostile-postgres", heavy: true, run: testHostilePostgres},
 	{name: "hostile-pgbouncer", heavy: true, run: testHostilePgBouncer},
 	{name: "hostile-blocked", heavy: true, run: testHostileBlocked},
