@@ -29,6 +29,7 @@ type streamInput struct {
 	lastEventID string
 	// The key is looked at again while the stream lasts.
 	authorization, apiKey string
+	hasBody               bool
 }
 
 // Resolve takes the query as it came, as that of a listing.
@@ -36,6 +37,8 @@ func (in *streamInput) Resolve(ctx huma.Context) []error {
 	u := ctx.URL()
 	in.rawQuery, in.lastEventID = u.RawQuery, ctx.Header("Last-Event-ID")
 	in.authorization, in.apiKey = ctx.Header("Authorization"), ctx.Header("X-API-Key")
+	r, _ := humago.Unwrap(ctx)
+	in.hasBody = r.ContentLength != 0
 	return nil
 }
 
@@ -134,6 +137,9 @@ func (s *server) stream(ctx context.Context, in *streamInput) (*huma.StreamRespo
 	if err != nil {
 		return nil, err
 	}
+	if in.hasBody { // before it is read nobody would notice that the client left
+		return nil, problem(http.StatusBadRequest, "a request for a stream has no body")
+	}
 	// From here on nothing is missed: what is committed before is in the store, and what is committed later is taken.
 	v := s.Feed.join(w.filter)
 	if v == nil {
@@ -145,12 +151,15 @@ func (s *server) stream(ctx context.Context, in *streamInput) (*huma.StreamRespo
 		return nil, s.storeFailed(ctx, "stream-metrics", err)
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		_, writer := humago.Unwrap(ctx)
+		r, writer := humago.Unwrap(ctx)
 		out := &eventWriter{w: writer, control: http.NewResponseController(writer), idleSince: s.idleSince, written: time.Now()}
 		header := writer.Header()
 		header.Set("Content-Type", "text/event-stream")
 		header.Set("Cache-Control", "no-store")
-		header.Set("X-Accel-Buffering", "no")              // proxies of that kind would keep events back
+		header.Set("X-Accel-Buffering", "no") // proxies of that kind would keep events back
+		if r.Method == http.MethodHead {
+			return
+		}
 		out.err = out.control.SetReadDeadline(time.Time{}) // nothing more is to come, and that would end the request
 		out.begin(first, ready)
 		live := liveStream{viewer: v, out: out, server: s, authorization: in.authorization, apiKey: in.apiKey}

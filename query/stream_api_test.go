@@ -85,6 +85,11 @@ func TestAStreamRefusesWhatARunCanLeave(t *testing.T) {
 		l.wantProblem(http.StatusBadRequest, l.send(http.MethodGet, liveStream+query, ""), field)
 	}
 	l.wantProblem(http.StatusBadRequest, l.send(http.MethodGet, liveStream+"?campaignId=%zz", ""))
+	l.wantProblem(http.StatusBadRequest, l.send(http.MethodGet, liveStream, "{}"))
+	head := l.send(http.MethodHead, liveStream, "") // which ends
+	if head.Code != http.StatusOK || head.Body.Len() != 0 || head.Header().Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD: status %d, %v", head.Code, head.Header())
+	}
 }
 
 // TestAStreamThatHasNothingToTellLives over all the limits of ordinary requests.
