@@ -98,10 +98,12 @@ func (w *world) publish(ctx context.Context, list []*events.Event) []query.Recei
 			taken = append(taken, *e)
 		}
 	}
-	if len(taken) > 0 {
-		if err := w.commit(ctx, taken...); err != nil {
-			w.t.Error(err)
-		}
+	if len(taken) == 0 {
+		return receipts
+	}
+	// The stream has them, whether or not the client stays to hear of it.
+	if err := w.commit(context.WithoutCancel(ctx), taken...); err != nil {
+		w.t.Error(err)
 	}
 	return receipts
 }
