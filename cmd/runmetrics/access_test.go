@@ -54,6 +54,7 @@ func writeCertificate(t *testing.T, dir string, serial int64) (certFile, keyFile
 // asked is what one request over a connection of its own came to.
 type asked struct {
 	status int
+	proto  int   // major version of HTTP
 	serial int64 // of the certificate that was shown
 	header http.Header
 	body   string
@@ -76,7 +77,7 @@ func ask(t *testing.T, url, token string) asked {
 	}
 	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
-	got := asked{status: response.StatusCode, header: response.Header, body: string(body)}
+	got := asked{status: response.StatusCode, proto: response.ProtoMajor, header: response.Header, body: string(body)}
 	if response.TLS != nil {
 		got.serial = response.TLS.PeerCertificates[0].SerialNumber.Int64()
 	}
@@ -105,7 +106,7 @@ func TestServiceRotatesKeysAndCertificateWithoutARestart(t *testing.T) {
 	at := p.up(t)
 	listing := at.API + "/api/metrics/campaign"
 	first := ask(t, listing, oldToken)
-	if first.status != http.StatusOK || first.serial != 1 || first.header.Get("Strict-Transport-Security") == "" {
+	if first.status != http.StatusOK || first.serial != 1 || first.proto != 2 || first.header.Get("Strict-Transport-Security") == "" {
 		t.Fatalf("%+v", first)
 	}
 	call(t, with(environ, map[string]string{"HTTP_ADDR": strings.TrimPrefix(at.API, "https://")}), "", "healthcheck").want(t, exitOK)
