@@ -15,7 +15,7 @@ import (
 const idleTime = 75 * time.Second
 
 // testIdle lets a service idle and counts what it says to Postgres and to Dataverse: nothing, however often its health and
-// its metrics are asked for.
+// its metrics are asked for, and records by clients that have them: one polls, one listens.
 func testIdle(t *testing.T, s *system) {
 	idle := idleTime
 	if said := os.Getenv("RUNMETRICS_IDLE_SECONDS"); said != "" {
@@ -38,6 +38,9 @@ func testIdle(t *testing.T, s *system) {
 		t.Fatal("a commit and a listing sent no statement: the count is of something else")
 	}
 	<-time.After(35 * time.Second) // the copy's one look for claims of processes that are dead
+	listening := p.follow(t, nil)
+	const polled = "/api/metrics/campaign?limit=50"
+	etag := p.get(t, polled).header.Get("ETag")
 	active = w.postgres.Statements("runmetrics")
 	requests := w.organization.Stats().Requests
 
@@ -55,6 +58,9 @@ func testIdle(t *testing.T, s *system) {
 				t.Errorf("/readyz says %+v", r)
 			}
 			wantConserved(t, p)
+			if status := p.poll(t, polled, etag); status != http.StatusNotModified {
+				t.Errorf("a poll is answered %d", status)
+			}
 			if a := p.get(t, "/healthz"); a.status != http.StatusOK {
 				t.Errorf("/healthz says %d: %s", a.status, a.body)
 			}
@@ -70,6 +76,26 @@ func testIdle(t *testing.T, s *system) {
 	w.publish(t, l, after, 0).want(t, exitOK, patience)
 	p.reaches(t, uint64(l.Len(after)), patience)
 	p.wantOracle(t, l, after)
-	t.Logf("%d statements before, none in %s with %d looks at /readyz, /healthz and /metrics, then %d for the next event and a listing",
+	if status := p.poll(t, polled, etag); status != http.StatusOK {
+		t.Errorf("after an event a poll is answered %d", status)
+	}
+	listening.wants(t, p, l)
+	t.Logf("%d statements before, none in %s with %d polls and looks at /readyz, /healthz and /metrics, then %d for the next event and listings",
 		active, idle, polls, w.postgres.Statements("runmetrics")-active)
+}
+
+// poll asks for what the client has, and returns the status of the answer.
+func (p *program) poll(t *testing.T, path, etag string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.api+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("If-None-Match", etag)
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
 }

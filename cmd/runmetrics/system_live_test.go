@@ -34,8 +34,8 @@ func testLive(t *testing.T, s *system) {
 	const some, all = 10_000, 40_000
 	w.publish(t, systemLoad, some, 0).want(t, exitOK, patience)
 	first.reaches(t, uint64(systemLoad.Len(some)), patience)
-	here.wants(t, first)
-	there.wants(t, first)
+	here.wants(t, first, systemLoad)
+	there.wants(t, first, systemLoad)
 
 	publisher := w.publish(t, systemLoad, all, 4_000)
 	first.reaches(t, uint64(systemLoad.Len(some)+1000), patience)
@@ -46,11 +46,11 @@ func testLive(t *testing.T, s *system) {
 	publisher.want(t, exitOK, patience)
 	second.reaches(t, uint64(systemLoad.Len(all)), patience)
 	second.wantOracle(t, systemLoad, all)
-	there.wants(t, second)
+	there.wants(t, second, systemLoad)
 
 	// Who comes to the other replica with the id from the killed one gets the rest there.
 	back := second.follow(t, here)
-	back.wants(t, second)
+	back.wants(t, second, systemLoad)
 
 	took := second.terminate(t)
 	for _, c := range []*follower{there, back} {
@@ -143,11 +143,11 @@ func (c *follower) note(change func()) {
 	change()
 }
 
-// wants waits until the client has what is stored.
-func (c *follower) wants(t *testing.T, p *program) {
+// wants waits until the client has what is stored of a load.
+func (c *follower) wants(t *testing.T, p *program, l load) {
 	t.Helper()
 	stored := make(map[uuid.UUID]int64)
-	for _, m := range p.list(t, systemLoad.At(0).CampaignID) {
+	for _, m := range p.list(t, l.At(0).CampaignID) {
 		stored[m.RunKey] = m.Version
 	}
 	until(t, patience, "the client has the newest of all records", func() bool {
