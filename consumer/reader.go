@@ -251,5 +251,5 @@ func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
 	}
 	r.untold.add(b.DeadLetters)
 	r.tellDeadLetters(tellTime)
-	r.status.committed(before, b)
+	r.status.committed(before, b, r.now())
 }

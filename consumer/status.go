@@ -38,6 +38,9 @@ type Status struct {
 	// that reads, which may be half a minute old; else it is the position's.
 	Reached      uint64
 	LastSequence uint64 // of the stream, when it was last asked
+	// Delay is from when the stream stored the last message that this reader committed until that was committed, by the
+	// clocks of broker and reader; 0 before the first.
+	Delay time.Duration
 	// OutageHours is how long the store could stay away from then on before events are lost or refused; nil where
 	// nothing bounds it.
 	OutageHours *float64
@@ -151,7 +154,7 @@ func (s *status) abandon() {
 }
 
 // committed counts a batch, by how the position changed and by its dead letters.
-func (s *status) committed(before sinks.Position, b *sinks.Batch) {
+func (s *status) committed(before sinks.Position, b *sinks.Batch, now time.Time) {
 	after := b.Next
 	s.update(func(s *Status) {
 		if before.Epoch != after.Epoch {
@@ -167,6 +170,9 @@ func (s *status) committed(before sinks.Position, b *sinks.Batch) {
 		s.Gone += after.Gone - before.Gone
 		if s.failing() {
 			s.State, s.Reason = Active, ""
+		}
+		if !after.MessageTime.IsZero() {
+			s.Delay = max(0, now.Sub(after.MessageTime))
 		}
 		s.Position, s.Reached, s.LastSequence = after, after.Sequence, max(s.LastSequence, after.Sequence)
 	})

@@ -36,6 +36,8 @@ type Config struct {
 	Feed *Feed
 	// State is what /readyz shows. It is called by each such request, so it must not ask the database.
 	State func() State
+	// Backlog counts what the copy in Dataverse still has to get; nil where there is none.
+	Backlog func(ctx context.Context) (Backlog, error)
 	// Metrics answers /metrics, which is not there where this is nil. It must not ask the database either.
 	Metrics http.Handler
 

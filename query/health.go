@@ -61,6 +61,7 @@ type StreamState struct {
 	Position     uint64   `json:"position" doc:"The last sequence that is committed."`
 	LastSequence uint64   `json:"lastSequence" doc:"The last sequence that the stream is known to hold."`
 	Pending      uint64   `json:"pending" doc:"How many messages it is known to hold behind the position."`
+	DelayMs      int64    `json:"delayMs" doc:"From when the stream stored the last message that this process committed until its commit, in milliseconds by the clocks of both; 0 before."`
 	Applied      int64    `json:"applied" doc:"Events of this epoch that were applied to a run, as deadLetters and duplicates as of the last commit this process made or found."`
 	Duplicates   int64    `json:"duplicates" doc:"Events of this epoch that were applied before."`
 	DeadLetters  int64    `json:"deadLetters" doc:"Messages of this epoch that no run could take."`

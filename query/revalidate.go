@@ -25,7 +25,7 @@ import (
 // longer than trustTime.
 func (s *server) revalidate(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
-	if op.Method != http.MethodGet || !strings.HasPrefix(op.Path, "/api/") {
+	if op.Method != http.MethodGet || !strings.HasPrefix(op.Path, "/api/") || op.Metadata[unknowable] != nil {
 		next(ctx)
 		return
 	}
@@ -63,7 +63,7 @@ func (s *server) revalidate(ctx huma.Context, next func(huma.Context)) {
 // describeRevalidation says so in the OpenAPI document.
 func describeRevalidation(api huma.API) {
 	for path, item := range api.OpenAPI().Paths {
-		if item.Get == nil || !strings.HasPrefix(path, "/api/") || item.Get.Responses["200"].Content["application/json"] == nil {
+		if item.Get == nil || !strings.HasPrefix(path, "/api/") || item.Get.Metadata[unknowable] != nil || item.Get.Responses["200"].Content["application/json"] == nil {
 			continue
 		}
 		item.Get.Parameters = append(item.Get.Parameters, &huma.Param{Name: "If-None-Match", In: "header",

@@ -16,6 +16,7 @@ type server struct {
 	spec      []byte // /openapi.json
 	states    sharedState
 	answers   knownAnswers
+	counted   sharedBacklog
 
 	entrance  http.Handler // what stands before the routes
 	keyRates  *rates
@@ -49,6 +50,7 @@ func New(c Config) (http.Handler, error) {
 	s.routeMetrics(api)
 	s.routeSpec(api)
 	s.routeDeadLetters(api)
+	s.routeBacklog(api)
 	if err := s.routePanel(); err != nil {
 		return nil, fmt.Errorf("read panel: %w", err)
 	}

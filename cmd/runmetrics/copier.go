@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -96,6 +98,16 @@ func (c *copier) own(stream string) func(bool) {
 			c.dispatcher.Own(reads)
 		}
 	}
+}
+
+// backlog counts what the copy still has to get.
+func (s *service) backlog(ctx context.Context) (query.Backlog, error) {
+	standing, err := s.store.Standing(ctx, time.Now())
+	b := query.Backlog{Waiting: standing.Waiting, Parked: standing.Parked}
+	if !standing.Oldest.IsZero() {
+		b.WaitingSince = &standing.Oldest
+	}
+	return b, err
 }
 
 // show adds the copy's state to the process's. A copy that stands still degrades the whole, one that only waits does not.

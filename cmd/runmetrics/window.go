@@ -66,6 +66,10 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	var backlog func(context.Context) (query.Backlog, error)
+	if s.copier != nil {
+		backlog = s.backlog
+	}
 	return query.New(query.Config{
 		Reader:      s.store,
 		Letters:     s.store.Letters,
@@ -73,6 +77,7 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 		Committed:   func(wait context.Context, r query.Receipt) error { return s.committed(ctx, wait, r) },
 		State:       func() query.State { return s.state(ctx) },
 		Feed:        s.feed,
+		Backlog:     backlog,
 		Metrics:     metrics,
 		Keys:        s.keys,
 		KeyRate:     s.cfg.APIRateLimit,
@@ -167,7 +172,7 @@ func (s *service) state(ctx context.Context) query.State {
 		status := reader.Status()
 		of := query.StreamState{Stream: status.Stream, State: string(status.State), Epoch: status.Position.Epoch,
 			Position: status.Reached, LastSequence: status.LastSequence, Pending: status.LastSequence - min(status.LastSequence, status.Reached),
-			Applied: status.Position.Applied, Duplicates: status.Position.Duplicates, DeadLetters: status.Position.DeadLetters,
+			DelayMs: status.Delay.Milliseconds(), Applied: status.Position.Applied, Duplicates: status.Position.Duplicates, DeadLetters: status.Position.DeadLetters,
 			Gone: status.Position.Gone, OutageHours: status.OutageHours}
 		for _, reason := range []string{status.Reason, status.Note} {
 			if reason != "" {

@@ -1,6 +1,26 @@
 // Made from openapi.json by generate.mjs: do not edit.
 
 export interface paths {
+    "/api/backlog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What waits to be copied to Microsoft Dataverse
+         * @description Counted by the store, at most every five seconds. What waits to be committed stands on /readyz.
+         */
+        get: operations["get-backlog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/deadletters": {
         parameters: {
             query?: never;
@@ -284,6 +304,26 @@ export interface components {
             tokensIn: number;
             /** Format: int64 */
             tokensOut: number;
+        };
+        Backlog: {
+            /**
+             * Format: int64
+             * @description Runs whose row Dataverse refuses.
+             */
+            parked: number;
+            /**
+             * Format: int64
+             * @description Runs whose newest version is due, now or later, or on its way.
+             */
+            waiting: number;
+            /**
+             * Format: date-time
+             * @description Since when the one that waits longest is due, null where nothing waits.
+             */
+            waitingSince: string | null;
+        };
+        BacklogOutputBody: {
+            dataverse: components["schemas"]["Backlog"];
         };
         CopyState: {
             /**
@@ -699,6 +739,11 @@ export interface components {
             deadLetters: number;
             /**
              * Format: int64
+             * @description From when the stream stored the last message that this process committed until its commit, in milliseconds by the clocks of both; 0 before.
+             */
+            delayMs: number;
+            /**
+             * Format: int64
              * @description Events of this epoch that were applied before.
              */
             duplicates: number;
@@ -881,6 +926,74 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "get-backlog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Null where no copy is kept. */
+                        dataverse: components["schemas"]["Backlog"] | null;
+                    };
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-dead-letters": {
         parameters: {
             query?: {

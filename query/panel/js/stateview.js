@@ -1,7 +1,7 @@
 // The pipeline: how each stream is read and how the copy in Dataverse is kept, as /readyz says.
 import { Source } from "./api.js";
 import { el, show } from "./dom.js";
-import { exact } from "./format.js";
+import { ago, duration, exact, text } from "./format.js";
 import { status } from "./icons.js";
 import { failure } from "./notice.js";
 import { lettersLink, runLink } from "./route.js";
@@ -23,14 +23,19 @@ export class StateView {
   #head = el("div", { class: "title" });
   #parts = el("div", { class: "parts" });
   #fault = el("div");
+  #backlog = null; // what waits to be copied to Dataverse, as the store counted it
   #refresher;
 
   constructor(context) {
     const source = new Source();
+    const backlog = new Source();
     this.#refresher = new Refresher(
       async (signal) => {
         const state = await source.read("readyz", signal);
-        if (!signal.aborted) this.state(state);
+        const { dataverse } = state.dataverse ? await backlog.read("api/backlog", signal) : {};
+        if (signal.aborted) return;
+        this.#backlog = dataverse ?? null;
+        this.#draw(state);
       },
       (error) =>
         show(
@@ -53,7 +58,13 @@ export class StateView {
     this.#refresher.wish();
   }
 
+  // state is told what the stream says; how much waits for Dataverse only the store knows.
   state(state) {
+    this.#draw(state);
+    if (state.dataverse) this.#refresher.wish();
+  }
+
+  #draw(state) {
     show(this.#fault);
     show(
       this.#head,
@@ -63,7 +74,7 @@ export class StateView {
     );
     if (!state.streams)
       return void show(this.#parts, el("p", { class: "quiet" }, "More is shown to who has a key that may read."));
-    show(this.#parts, state.streams.map(stream), state.dataverse ? copy(state.dataverse) : null);
+    show(this.#parts, state.streams.map(stream), state.dataverse ? copy(state.dataverse, this.#backlog) : null);
   }
 }
 
@@ -97,6 +108,7 @@ function stream(s) {
     [
       ["Committed", `${exact(s.position)} of ${exact(s.lastSequence)}`],
       ["Waiting", pending ? el("strong", {}, exact(pending)) : "nothing"],
+      ["Delay of the last commit", s.delayMs === undefined || !s.position ? null : text(duration(s.delayMs))],
       ["Applied", s.applied === undefined ? null : exact(s.applied)],
       ["Duplicates", s.duplicates === undefined ? null : exact(s.duplicates)],
       [
@@ -118,7 +130,12 @@ function stream(s) {
   );
 }
 
-function copy(c) {
+function waiting(backlog) {
+  const since = backlog.waitingSince ? `, the first due ${ago(backlog.waitingSince, Date.now())}` : "";
+  return `${exact(backlog.waiting)} runs${since}`;
+}
+
+function copy(c, backlog) {
   const rows = (c.parkedRows ?? []).map((row) =>
     el("li", {}, el("a", { href: runLink(row) }, untrusted(row.runId)), ": ", untrusted(row.reason)),
   );
@@ -126,6 +143,7 @@ function copy(c) {
     "Dataverse",
     c.state,
     [
+      ["Waiting", backlog && (backlog.waiting ? el("strong", {}, waiting(backlog)) : "nothing")],
       ["Rows delivered", exact(c.delivered)],
       ["Requests", exact(c.requests)],
       ["Rows sent today", exact(c.targetsToday)],
