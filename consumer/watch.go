@@ -10,15 +10,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Follower is told what a Watch hears. All fields are needed. Changed and Missed are called one at a time, Lost beside
-// them; none of them may block.
+// Follower is told what a Watch hears. All fields are needed. Lost is called beside the others, which are called one at a
+// time; none of them may block.
 type Follower struct {
 	// Changed gets each announcement, a Changed in JSON.
 	Changed func(announcement []byte)
-	// Lost says that announcements do not come in for now.
+	// Lost says that announcements do not come in.
 	Lost func()
-	// Missed says that announcements come in from now on, while those since a time may be missing. It is called once the
-	// watch has begun, too.
+	// Back says that they come in from now on, while those since a time may be missing. It is called first of all, too.
+	Back func(since time.Time)
+	// Missed says that those since a time may be missing. It says nothing of those to come.
 	Missed func(since time.Time)
 }
 
@@ -96,7 +97,7 @@ func (w *Watch) keep() {
 		for !lost.IsZero() && w.conn.IsConnected() {
 			// The server took the subscription before it answers this.
 			if w.conn.FlushTimeout(silence) == nil {
-				w.missed(lost.Add(-silence))
+				w.back(lost.Add(-silence))
 				lost = time.Time{}
 			}
 		}
@@ -111,10 +112,10 @@ func (w *Watch) keep() {
 	}
 }
 
-func (w *Watch) missed(since time.Time) {
+func (w *Watch) back(since time.Time) {
 	w.telling.Lock()
 	defer w.telling.Unlock()
-	w.follower.Missed(since)
+	w.follower.Back(since)
 }
 
 func (w *Watch) receive(m *nats.Msg) {

@@ -23,7 +23,7 @@ import (
 // heard is what a follower was told.
 type heard struct {
 	mu     sync.Mutex
-	told   []string // "changed", "lost", "missed"
+	told   []string // "changed", "lost", "back", "missed"
 	since  []time.Time
 	news   chan struct{}
 	hold   chan struct{} // Changed waits for it, where it is not nil
@@ -56,6 +56,7 @@ func (h *heard) follower() consumer.Follower {
 			h.note("changed", func() { h.record = append(h.record, c) })
 		},
 		Lost:   func() { h.note("lost", func() {}) },
+		Back:   func(since time.Time) { h.note("back", func() { h.since = append(h.since, since) }) },
 		Missed: func(since time.Time) { h.note("missed", func() { h.since = append(h.since, since) }) },
 	}
 }
@@ -96,7 +97,7 @@ func follow(t *testing.T, conn *nats.Conn, h *heard) *consumer.Watch {
 			t.Error(err)
 		}
 	})
-	h.wants(t, "missed")
+	h.wants(t, "back")
 	return w
 }
 
@@ -130,7 +131,7 @@ func TestAFollowerGetsEveryRecord(t *testing.T) {
 	}
 	big := batchOf(7, runs...)
 	announce(t, b.conn, big)
-	h.wants(t, "missed", "changed", "changed", "changed")
+	h.wants(t, "back", "changed", "changed", "changed")
 	if err := w.Wait(t.Context(), streamName, 7); err != nil {
 		t.Error(err)
 	}
@@ -149,7 +150,7 @@ func TestAFollowerGetsEveryRecord(t *testing.T) {
 	if err := errors.Join(consumer.AnnounceOther(b.conn, "main"), b.conn.Flush()); err != nil {
 		t.Fatal(err)
 	}
-	h.wants(t, "missed", "changed", "changed", "changed", "changed")
+	h.wants(t, "back", "changed", "changed", "changed", "changed")
 }
 
 // TestAFollowerIsToldOfInterruptions when the connection is lost, and that it is back.
@@ -168,11 +169,11 @@ func TestAFollowerIsToldOfInterruptions(t *testing.T) {
 	before := time.Now()
 	s.Shutdown()
 	s.WaitForShutdown()
-	h.wants(t, "missed", "lost")
+	h.wants(t, "back", "lost")
 	s = startServer(t, options)
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
-	told := h.waits(t, "missed once more", func(told []string) bool { return told[len(told)-1] == "missed" && len(told) > 2 })
+	told := h.waits(t, "back once more", func(told []string) bool { return told[len(told)-1] == "back" && len(told) > 2 })
 	if since := h.since[1]; since.After(before) {
 		t.Errorf("since %s, the connection was lost after %s", since, before)
 	}
@@ -198,14 +199,14 @@ func TestAFollowerIsToldOfACommitThatNobodyAnnounced(t *testing.T) {
 	if err := dies.stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.wants(t, "missed")
+	h.wants(t, "back")
 	next := b.startReader(t, store)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := w.Wait(ctx, streamName, last); err != nil {
 		t.Fatal(err)
 	}
-	h.wants(t, "missed", "missed")
+	h.wants(t, "back", "missed")
 
 	// What was announced is not missed when a reader begins.
 	more := b.publish(t, messagesOf(history(60)[30:])...)

@@ -64,7 +64,7 @@ type FeedConfig struct {
 	Now     func() time.Time // time.Now where nil
 }
 
-// NewFeed makes a feed that is to be told of commits by Changed, Lost and Missed. Close ends it.
+// NewFeed makes a feed that is to be told of commits by its methods. Until Back it knows of none. Close ends it.
 func NewFeed(c FeedConfig) (*Feed, error) {
 	if c.Changed == nil {
 		return nil, errors.New("query feed: Changed is missing")
@@ -113,8 +113,8 @@ func (f *Feed) listening() bool {
 	return f.recent != nil
 }
 
-// Changed takes in an announcement: JSON with the changed records in its member records, each as the API shows it. Changed
-// and Missed are called one at a time, in order.
+// Changed takes in an announcement: JSON with the changed records in its member records, each as the API shows it. Changed,
+// Back and Missed are called one at a time, in order.
 func (f *Feed) Changed(announcement []byte) {
 	f.mu.Lock()
 	f.moved()
@@ -158,7 +158,7 @@ func (f *Feed) settle(changed map[string]bool) {
 	}
 }
 
-// Lost says that announcements do not come in until Missed.
+// Lost says that announcements do not come in until Back.
 func (f *Feed) Lost() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -166,13 +166,19 @@ func (f *Feed) Lost() {
 	f.moment.heard = false
 }
 
-// Missed says that announcements come in, while those since a time may be missing. Where somebody listens the store is
-// read, once.
+// Back says that announcements come in, while those since a time may be missing.
+func (f *Feed) Back(since time.Time) {
+	f.mu.Lock()
+	f.moment.heard = true
+	f.mu.Unlock()
+	f.Missed(since)
+}
+
+// Missed says that announcements since a time may be missing. Where somebody listens the store is read, once.
 func (f *Feed) Missed(since time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.moved()
-	f.moment.heard = true
 	if !f.listening() {
 		return
 	}

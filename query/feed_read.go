@@ -80,18 +80,20 @@ func (f *Feed) reach(ctx context.Context, t time.Time) bool {
 	records, ok := f.changedSince(ctx, since)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !ok || f.recent == nil {
-		f.refused = refusedReach{t, f.now()}
-		return false
+	if ok && f.recent != nil {
+		for i := range records {
+			f.recent.putBefore(&records[i])
+		}
+		if since.Before(f.recent.from) {
+			f.recent.from = since
+		}
+		f.settle(nil)
+		if f.recent.covers(t) {
+			return true
+		}
 	}
-	for i := range records {
-		f.recent.putBefore(&records[i])
-	}
-	if since.Before(f.recent.from) {
-		f.recent.from = since
-	}
-	f.settle(nil)
-	return !t.Before(f.recent.from)
+	f.refused = refusedReach{t, f.now()}
+	return false
 }
 
 // covers tells whether the feed has everything since a time. It is done where that is so, or where asking the store is of
@@ -103,7 +105,7 @@ func (f *Feed) covers(t time.Time) (done, covered bool) {
 	switch {
 	case f.recent == nil || now.Sub(t) > maxReach:
 		return true, false
-	case !t.Before(f.recent.from):
+	case f.recent.covers(t):
 		return true, true
 	}
 	return !t.After(f.refused.since) && now.Sub(f.refused.at) < refusedTime, false

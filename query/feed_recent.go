@@ -22,7 +22,8 @@ type recent struct {
 	size       int                   // bytes of JSON
 	first      int64                 // number of the first change, or one below where there is none
 	last       int64                 // number of the last one
-	from       time.Time             // what was committed and announced since then is here
+	from       time.Time             // what was committed and announced since then was taken in
+	dropped    time.Time             // and what is not here any more was until then
 }
 
 // change is the newest record of one run.
@@ -97,12 +98,15 @@ func (r *recent) prune() (dropped []*change) {
 		delete(r.byRun, c.RunKey)
 		r.size -= len(c.raw)
 		dropped = append(dropped, c)
-		if !c.at.Before(r.from) {
-			r.from = c.at.Add(time.Nanosecond)
+		if c.at.After(r.dropped) {
+			r.dropped = c.at
 		}
 	}
 	return dropped
 }
+
+// covers tells whether everything is here that was committed and announced since a time.
+func (r *recent) covers(t time.Time) bool { return !t.Before(r.from) && t.After(r.dropped) }
 
 // in is the list that has everything that a filter can match.
 func (r *recent) in(f *sinks.Filter) *list.List {

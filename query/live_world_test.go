@@ -72,7 +72,7 @@ func newLive(t *testing.T, changes ...func(*query.Config)) *liveWorld {
 		}
 		l.feed = c.Feed
 	})
-	l.feed.Missed(l.clock())
+	l.feed.Back(l.clock())
 	l.serve(t)
 	return l
 }

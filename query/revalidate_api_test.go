@@ -92,6 +92,7 @@ func TestNothingIsTrustedWhileAnnouncementsDoNotComeIn(t *testing.T) {
 	l := newPolled(t)
 	etag := l.etag(campaign)
 	l.feed.Lost()
+	l.feed.Missed(l.clock()) // says nothing of what is to come
 	for range 3 {
 		asked := l.store.asked.Load()
 		if status, _ := l.poll(campaign, etag); status != http.StatusNotModified || l.store.asked.Load() == asked {
@@ -99,7 +100,7 @@ func TestNothingIsTrustedWhileAnnouncementsDoNotComeIn(t *testing.T) {
 		}
 	}
 	l.commits(executions(1, run("c", "a"))...)
-	l.feed.Missed(l.clock())
+	l.feed.Back(l.clock())
 	if status, _ := l.poll(campaign, etag); status != http.StatusOK {
 		t.Errorf("status %d", status)
 	}
@@ -138,7 +139,7 @@ func TestWhoMayNotReadLearnsNothingFromETags(t *testing.T) {
 		l.feed = c.Feed
 	})
 	l.world = w
-	l.feed.Missed(l.clock())
+	l.feed.Back(l.clock())
 	etag := w.send(http.MethodGet, campaign, "", "X-API-Key", read).Header().Get("ETag")
 	if status, _ := l.poll(campaign, etag, "X-API-Key", read); status != http.StatusNotModified {
 		t.Errorf("status %d with the key", status)
@@ -171,7 +172,7 @@ func TestNoAnswerIsWrong(t *testing.T) {
 			last := l.clock()
 			l.feed.Lost()
 			l.commits(executions(step, k)...)
-			l.feed.Missed(last)
+			l.feed.Back(last)
 		case 3: // to a moment of which something may turn
 			l.pass(idle + time.Duration(random.IntN(3)-1)*time.Microsecond - time.Duration(random.IntN(20))*time.Minute)
 		default:

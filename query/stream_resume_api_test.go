@@ -123,7 +123,7 @@ func TestAGapIsFilledByOneRead(t *testing.T) {
 	l.pass(time.Minute)
 	l.commits(executions(1, run("c", "a"), run("c", "b"))...) // nobody is told
 	l.commits(executions(2, run("c", "a"))...)
-	l.feed.Missed(last)
+	l.feed.Back(last)
 	for _, s := range streams {
 		s.wants("b:1", "a:2")
 	}

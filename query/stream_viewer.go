@@ -19,7 +19,7 @@ const (
 	// checkTime is how often its key is looked at.
 	checkTime = 5 * time.Second
 	// tellTime is how often a client is told at most that it missed something.
-	tellTime = 5 * time.Second
+	tellTime = 10 * time.Second
 	// stuckTime is how long a client may take for 64 KB. One that takes longer is cut off.
 	stuckTime = 10 * time.Second
 
@@ -71,6 +71,9 @@ func (f *Feed) leave(v *viewer) {
 func (f *Feed) resume(v *viewer, t time.Time) (list []record, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.recent == nil { // the client has left
+		return nil, false
+	}
 	list, all = f.recent.since(t, &v.filter, maxResumed)
 	v.sent = f.recent.last
 	f.counts.Sent += int64(len(list))
@@ -86,7 +89,10 @@ func (f *Feed) take(v *viewer) (list []record, rest time.Duration, missed bool) 
 	case <-v.signaled: // whatever it is for, it is seen now
 	default:
 	}
-	share := deliveryRate / len(f.viewers)
+	if f.recent == nil { // the client has left
+		return nil, flushTime, false
+	}
+	share := deliveryRate / max(1, len(f.viewers))
 	limit := min(max(share*int(flushTime/time.Millisecond)/1000, minDelivery), maxDelivery)
 	missed, v.missed = v.missed, false
 	list, through, skipped := f.recent.after(v.sent, &v.filter, limit)

@@ -167,7 +167,7 @@ func (s *service) openReaders(context.Context) error {
 	if s.feed, err = query.NewFeed(query.FeedConfig{Changed: s.store.Changed, Log: s.log}); err != nil {
 		return err
 	}
-	follower := consumer.Follower{Changed: s.feed.Changed, Lost: s.feed.Lost, Missed: s.feed.Missed}
+	follower := consumer.Follower{Changed: s.feed.Changed, Lost: s.feed.Lost, Back: s.feed.Back, Missed: s.feed.Missed}
 	if s.watch, err = consumer.Follow(s.conn, s.cfg.Deployment, follower); err != nil {
 		return err
 	}
