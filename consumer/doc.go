@@ -12,7 +12,8 @@
 //  4. commit: what arrived while the last commit was on its way becomes the next one, in one transaction with the position.
 //     A crash here leaves it open whether the batch was stored; the position tells.
 //  5. ack and tell: the broker is told how far we are, which is a hint, and everybody who listens gets the changed
-//     records. A crash here costs a redelivery that step 2 drops, and one announcement.
+//     records. A crash here costs a redelivery that step 2 drops, and an announcement: the next session tells where the
+//     store stands, and who was told of less reads it.
 //
 // Correctness rests on the compare-and-set of the position alone. The pin of the consumer only keeps replicas from
 // working twice, and Shares only divides streams among them.
