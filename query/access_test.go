@@ -232,7 +232,7 @@ func TestReadinessTellsReasonsToReadersOnly(t *testing.T) {
 		}
 	}
 	got := strings.TrimSpace(w.send(http.MethodGet, "/readyz", "", "Authorization", "Bearer "+read).Body.String())
-	want := `{"state":"degraded","reasons":["store unavailable"],"streams":[{"stream":"RUN_EVENTS","state":"active","epoch":0,"position":7,"lastSequence":0,"pending":0,"applied":0,"duplicates":0,"deadLetters":0,"gone":0,"outageHours":null,"reasons":[]}]}`
+	want := `{"state":"degraded","reasons":["store unavailable"],"streams":[{"stream":"RUN_EVENTS","state":"active","epoch":0,"position":7,"lastSequence":0,"pending":0,"delayMs":0,"applied":0,"duplicates":0,"deadLetters":0,"gone":0,"outageHours":null,"reasons":[]}]}`
 	if got != want {
 		t.Errorf("a reader sees %s", got)
 	}
