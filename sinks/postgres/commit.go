@@ -135,7 +135,13 @@ func (p *pieces) end(begin int) {
 	p.lengths.integer(int64(len(p.all) - begin))
 }
 
-func (p *pieces) empty() { p.all, p.begins.b, p.lengths.b = p.all[:0], p.begins.b[:0], p.lengths.b[:0] }
+// empty never leaves all nil, which would be NULL and not a value without bytes.
+func (p *pieces) empty() {
+	if p.all == nil {
+		p.all = []byte{}
+	}
+	p.all, p.begins.b, p.lengths.b = p.all[:0], p.begins.b[:0], p.lengths.b[:0]
+}
 
 // void is one event that a run's void names.
 type void struct {

@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 func (s suite) surveyTests() []test {
 	return []test{
 		{"SurveyHasTheLatenciesOfEveryRecord", s.survey},
+		{"ACommitThatChangesNoLatencyIsKnownToChangeNone", s.surveyUnchanged},
 		{"SurveyOfASealedRunKeepsItsLatencies", s.surveySealed},
 		{"SurveySaysWhereLatenciesAreNotKnown", s.surveyBlind},
 		{"LatenciesThatAreNotOfTheirEventsAreSeen", s.skewed},
@@ -97,6 +99,25 @@ func (s suite) survey(t *testing.T) {
 	for i, key := range h.keys {
 		if held := hold(t, store, key)[0]; held.Skewed || held.Blind {
 			t.Errorf("run %d is held to be skewed %v, blind %v", i, held.Skewed, held.Blind)
+		}
+	}
+}
+
+// A store that keeps its buffers has none at first: what is empty must not become what is unknown.
+func (s suite) surveyUnchanged(t *testing.T) {
+	store, _ := s.open(t, Options{})
+	w := NewWriter(t, store, stream)
+	for _, run := range []string{"r", "s"} {
+		runtime.GC()
+		runtime.GC() // what was kept for the second time is gone, too
+		started := events.Event{Key: key(run), ID: "s", Type: events.AgentStarted, OccurredAt: epoch, AgentID: "a", Attempt: 1}
+		if err := w.Write(t.Context(), started); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range survey(t, store, sinks.Filter{}) {
+		if r.Latencies == nil || len(r.Latencies) > 0 {
+			t.Errorf("latencies of %s: %v, known %t", r.RunID, r.Latencies, r.Latencies != nil)
 		}
 	}
 }
