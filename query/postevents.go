@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -60,6 +61,10 @@ func (s *server) routeEvents(api huma.API) {
 	}
 }
 
+// eventsWait is how long a request waits until the streams have stored its events. An embedded broker syncs each to the
+// disk, which may be busy. It is less than shutdownTimeout: nobody's answer is cut off.
+const eventsWait = 8 * time.Second
+
 func (s *server) postEvents(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
 	wait, cancel := context.WithTimeout(ctx, commitWait)
 	defer cancel()
@@ -77,7 +82,7 @@ func (s *server) postEvents(ctx context.Context, in *eventsInput) (*eventsOutput
 	if len(passed) == 0 {
 		return nil, &eventsProblem{*problem(http.StatusBadRequest, "every event is refused"), *verdicts}
 	}
-	stored, cancel := context.WithTimeout(ctx, commitWait)
+	stored, cancel := context.WithTimeout(ctx, eventsWait)
 	defer cancel()
 	err := verdicts.settle(indexes, s.Publish(stored, passed))
 	if err == nil {

