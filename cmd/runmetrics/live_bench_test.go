@@ -32,7 +32,7 @@ const (
 // Postgres without any, and with 200 of which each follows one campaign, by turns. Everything shares the machine, the
 // clients too. Run it by `make bench`.
 func BenchmarkLiveThroughput(b *testing.B) {
-	const total, rounds = 400_000, 3
+	const total, rounds = 400_000, 5
 	broker := liveBroker(b, total)
 	server := sinktest.StartPostgres(b)
 	variants := []int{0, liveClients}
