@@ -34,13 +34,14 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: %w: the schema has version %d, this program knows %d; use a newer program",
 			sinks.ErrBlocked, sinks.ErrSchema, current, target)
 	}
-	_, err = p.Up(ctx)
-	if err == nil {
-		return nil
+	for {
+		if _, err = p.Up(ctx); err == nil {
+			return nil
+		}
+		// Another process may do the same; a step that it took made ours fail. It may not be at the end yet.
+		before := current
+		if current, _, _ = p.GetVersions(ctx); current <= before {
+			return fmt.Errorf("migrate schema: %w", classify(err))
+		}
 	}
-	// Another process may have done the same in the meantime; its transaction then made ours fail.
-	if current, _, again := p.GetVersions(ctx); again == nil && current == target {
-		return nil
-	}
-	return fmt.Errorf("migrate schema: %w", classify(err))
 }

@@ -8,9 +8,6 @@ ALTER TABLE event_chunks ADD COLUMN latencies BLOB;
 -- The same of a sealed run, whose commits are gone. NULL for a run that is not sealed, and where nobody knows.
 ALTER TABLE campaign_metrics ADD COLUMN latencies BLOB;
 
--- Each filter of a listing by itself is one walk along an index, in the order of the listing.
-CREATE INDEX campaign_metrics_campaign ON campaign_metrics (campaign_id, created_at DESC, run_key DESC);
-CREATE INDEX campaign_metrics_status ON campaign_metrics (status, created_at DESC, run_key DESC);
-CREATE INDEX campaign_metrics_phase ON campaign_metrics (phase, created_at DESC, run_key DESC);
+-- A run by its id alone. An update writes every index anew that has a column which it sets, changed or not, so filters by
+-- status and phase have none: with indexes for them the pipeline committed 46,000 events/s, without them 60,000.
 CREATE INDEX campaign_metrics_run ON campaign_metrics (run_id, campaign_id, phase);
-DROP INDEX campaign_metrics_names;
