@@ -65,6 +65,7 @@ func (s *service) welcome(w io.Writer) {
 	api := s.apiURL()
 	fmt.Fprintf(w, `runmetrics is up; Ctrl-C stops it.
 
+  panel      %[1]s
   API        %[1]s/api/metrics/campaign
   state      %[1]s/readyz
   OpenAPI    %[1]s/openapi.json
