@@ -45,8 +45,8 @@ func BenchmarkDataversePipeline(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// filledBroker runs a NATS server whose stream holds so many events of runs of ten agents.
-func filledBroker(b *testing.B, total int) *broker {
+// benchBroker runs a NATS server, with a connection that fills its streams.
+func benchBroker(b *testing.B) (*broker, jetstream.JetStream) {
 	b.Helper()
 	cfg := &Config{DataDir: b.TempDir(), NATSListen: "127.0.0.1:0", Deployment: "bench"}
 	broker, err := startBroker(cfg, devSync, quiet())
@@ -58,11 +58,18 @@ func filledBroker(b *testing.B, total int) *broker {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close()
+	b.Cleanup(conn.Close)
 	js, err := jetstream.New(conn)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return broker, js
+}
+
+// filledBroker runs a NATS server whose stream holds so many events of runs of ten agents.
+func filledBroker(b *testing.B, total int) *broker {
+	b.Helper()
+	broker, js := benchBroker(b)
 	fillStream(b, js, load{Seed: 1, Runs: 40, Agents: 10}, total)
 	return broker
 }

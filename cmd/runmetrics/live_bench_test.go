@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks/postgres"
@@ -76,21 +74,7 @@ func middle(sorted []float64) float64 { return sorted[len(sorted)/2] }
 // liveBroker runs a NATS server whose stream holds so many events, of all campaigns in turn.
 func liveBroker(b *testing.B, total int) *broker {
 	b.Helper()
-	cfg := &Config{DataDir: b.TempDir(), NATSListen: "127.0.0.1:0", Deployment: "bench"}
-	broker, err := startBroker(cfg, devSync, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(broker.Stop)
-	conn, err := connectNATS(cfg, connection{Embedded: broker, Role: "bench"}, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		b.Fatal(err)
-	}
+	broker, js := benchBroker(b)
 	if _, err := js.CreateStream(b.Context(), consumer.StreamConfig("RUN_EVENTS", 4<<30)); err != nil {
 		b.Fatal(err)
 	}

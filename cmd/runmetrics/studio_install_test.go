@@ -30,7 +30,7 @@ func installStudio(t *testing.T) (modules string) {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			studioNeeds(t, program+" is not installed")
+			missing(t, program+" is not installed")
 		}
 	}
 	lock, err := os.ReadFile(filepath.Join(studioDir, "package-lock.json"))
@@ -73,12 +73,12 @@ func npm(t *testing.T, dir string, args ...string) {
 	command.Dir = dir
 	if out, err := command.CombinedOutput(); err != nil {
 		line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
-		studioNeeds(t, fmt.Sprintf("npm cannot install what the files for Studio are tried with: %v: %s", err, line))
+		missing(t, fmt.Sprintf("npm cannot install what the files for Studio are tried with: %v: %s", err, line))
 	}
 }
 
-// studioNeeds ends a test that needs what this machine does not have. Where everything must be tested, that is a failure.
-func studioNeeds(t *testing.T, problem string) {
+// missing ends a test that needs what this machine does not have. Where everything must be tested, that is a failure.
+func missing(t *testing.T, problem string) {
 	t.Helper()
 	if os.Getenv("RUNMETRICS_TEST_ALL") == "1" {
 		t.Fatalf("%s, and RUNMETRICS_TEST_ALL=1 allows no skip", problem)
