@@ -28,6 +28,12 @@ var importRules = []importRule{
 		"github.com/go-json-experiment/json": "strict decoding without floats, the standard library's from Go 1.27 on",
 		"github.com/google/uuid":             "run keys are UUIDv5",
 	}},
+	{"events/schema", []string{"events"}, nil},
+	{"events/publish", []string{"events"}, map[string]string{
+		"github.com/nats-io/nats.go":     "it publishes to JetStream",
+		"github.com/google/uuid":         "ids of events",
+		"go.opentelemetry.io/otel/trace": "events carry the trace of who publishes them",
+	}},
 	{"aggregate", []string{"events"}, map[string]string{
 		"github.com/google/uuid": "runs are known by their keys",
 	}},
@@ -61,6 +67,7 @@ var importRules = []importRule{
 	{"consumer", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/nats-io/nats.go": "it reads JetStream",
 		"github.com/google/uuid":     "runs are known by their keys",
+		"go.opentelemetry.io/otel":   "spans of commits",
 	}},
 	{"consumer/replay", []string{"sinks", "aggregate", "events"}, map[string]string{
 		"github.com/nats-io/nats.go": "it reads streams",
@@ -70,14 +77,14 @@ var importRules = []importRule{
 	{"consumer/simulation", []string{"consumer", "sinks", "aggregate", "events"}, nil}, // tests alone
 	{"consumer/sharing", []string{"consumer", "sinks", "aggregate", "events"}, nil},    // tests alone
 	{"consumer/timeline", []string{"consumer", "sinks", "aggregate", "events"}, nil},   // tests alone
-	{"query", []string{"sinks", "aggregate", "events"}, map[string]string{
+	{"query", []string{"sinks", "aggregate", "events", "events/schema"}, map[string]string{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
 		"github.com/rs/cors":               "what browsers ask before pages of other origins may",
 		"golang.org/x/time":                "how often a key may ask",
 	}},
 	{"cmd/runmetrics", []string{"query", "consumer", "consumer/replay", "sinks", "sinks/postgres", "sinks/sqlite",
-		"sinks/dataverse", "sinks/dataverse/emulator", "aggregate", "events"}, map[string]string{
+		"sinks/dataverse", "sinks/dataverse/emulator", "aggregate", "events", "events/publish", "events/schema"}, map[string]string{
 		"github.com/caarlos0/env/v11":          "the environment as a struct",
 		"github.com/joho/godotenv":             "--env-file",
 		"github.com/spf13/cobra":               "subcommands, their help and completion",
@@ -97,20 +104,24 @@ var importRules = []importRule{
 
 // testModules may be used by the tests of any package.
 var testModules = map[string]string{
-	"pgregory.net/rapid":                 "random histories with shrinking",
-	"go.uber.org/goleak":                 "goroutines that outlive their test",
-	"github.com/nats-io/nats.go":         "tests publish as agents do",
-	"github.com/nats-io/nats-server/v2":  "tests run a real broker",
-	"github.com/jackc/pgx/v5":            "tests look into a real Postgres",
-	"modernc.org/sqlite":                 "tests look into a real file",
-	"github.com/go-json-experiment/json": "tests read what was written",
-	"github.com/google/uuid":             "tests make keys",
-	"golang.org/x/sync":                  "groups of goroutines with one error",
-	"golang.org/x/tools":                 "scenarios are txtar files",
-	"github.com/prometheus/client_model": "what was read of /metrics",
-	"github.com/prometheus/common":       "tests read /metrics",
-	"github.com/chromedp/chromedp":       "the panel is looked at in a browser",
-	"github.com/chromedp/cdproto":        "what the browser says of it",
+	"pgregory.net/rapid":                       "random histories with shrinking",
+	"go.uber.org/goleak":                       "goroutines that outlive their test",
+	"github.com/nats-io/nats.go":               "tests publish as agents do",
+	"github.com/nats-io/nats-server/v2":        "tests run a real broker",
+	"github.com/jackc/pgx/v5":                  "tests look into a real Postgres",
+	"modernc.org/sqlite":                       "tests look into a real file",
+	"github.com/go-json-experiment/json":       "tests read what was written",
+	"github.com/google/uuid":                   "tests make keys",
+	"golang.org/x/sync":                        "groups of goroutines with one error",
+	"golang.org/x/tools":                       "scenarios are txtar files",
+	"github.com/prometheus/client_model":       "what was read of /metrics",
+	"github.com/prometheus/common":             "tests read /metrics",
+	"github.com/chromedp/chromedp":             "the panel is looked at in a browser",
+	"github.com/chromedp/cdproto":              "what the browser says of it",
+	"github.com/santhosh-tekuri/jsonschema/v6": "schemas are compared with the decoder",
+	"go.opentelemetry.io/otel":                 "spans are looked at",
+	"go.opentelemetry.io/proto/otlp":           "what an exporter sent is read",
+	"google.golang.org/protobuf":               "what an exporter sent is read",
 }
 
 // testPackages are of this module and may be used by the tests of any package.
