@@ -24,6 +24,8 @@ From a file, or from stdin where it is -, it takes one event in JSON a line, com
 "runmetrics export" wrote. Each is checked first; a bad one is named with its line and every fault, and the others are
 sent. Publishing a file again changes nothing: events are known by their ids.
 
+With --check it sends nothing and needs neither a server nor configuration: it names what would be refused.
+
 With --generate it makes events instead: runs of agents with retries, failures, latencies and costs. The same flags
 make the same events, whenever and wherever, so this may be repeated and interrupted, too.
 
@@ -31,12 +33,14 @@ On Ctrl-C it waits for what is under way and says how many events the stream has
 		Example: `  runmetrics publish events.ndjson
   cat events.ndjson | runmetrics publish -
   runmetrics publish archive.ndjson.gz
+  runmetrics publish --check events.ndjson
   runmetrics publish --generate 10000
   runmetrics publish --generate 1000000 --runs 20 --agents 500 --rate 1000 --duplicates 5 --seed 7`,
 		Args: func(_ *cobra.Command, args []string) error { return p.checkArgs(args) },
 		RunE: a.enter(p.run),
 	}
 	flags := cmd.Flags()
+	flags.BoolVar(&p.check, "check", false, "send nothing: say what would be refused, and why, line by line")
 	flags.IntVar(&p.generate, "generate", 0, "make this `number` of events instead of reading a file")
 	flags.Float64Var(&p.pace.PerSecond, "rate", 0, "events per second; 0 is as fast as the stream takes them")
 	flags.IntVar(&p.load.Runs, "runs", 10, "generated runs under way at once")
@@ -49,6 +53,7 @@ On Ctrl-C it waits for what is under way and says how many events the stream has
 // publishing is one run of the command.
 type publishing struct {
 	app      *app
+	check    bool
 	generate int
 	pace     replay.Pace
 	load     load
@@ -65,6 +70,8 @@ func (p *publishing) checkArgs(args []string) error {
 	switch {
 	case p.generate < 0 || p.pace.PerSecond < 0:
 		return errors.New("--generate and --rate must not be negative")
+	case p.check && (p.generate > 0 || p.pace.PerSecond > 0):
+		return errors.New("--check looks at a file and sends nothing: --generate and --rate do not go with it")
 	case p.load.Runs < 1 || p.load.Agents < 1 || p.load.Agents > 1_000_000:
 		return errors.New("--runs must be at least 1, --agents from 1 to 1000000")
 	case p.load.Duplicates < 0 || p.load.Duplicates > 100:
@@ -78,6 +85,9 @@ func (p *publishing) checkArgs(args []string) error {
 }
 
 func (p *publishing) run(ctx context.Context, args []string) error {
+	if p.check {
+		return p.app.checkEvents(ctx, args[0])
+	}
 	cfg, log, err := p.app.open()
 	if err != nil {
 		return err
