@@ -20,14 +20,14 @@ type checking struct {
 	good     int64
 	repeated int64 // good, and the same as an event before
 	refused  map[events.Reason]int64
-	seen     map[identity]sighting
+	seen     map[identity]appearance
 }
 
 // identity is what an event is known by: its run and its id, as a hash, so that a large file fits into memory.
 type identity [16]byte
 
-// sighting is where an id stood first, and with what.
-type sighting struct {
+// appearance is where an id stood first, and with what.
+type appearance struct {
 	line    int
 	content [16]byte
 }
@@ -40,7 +40,7 @@ func (a *app) checkEvents(ctx context.Context, path string) error {
 		return err
 	}
 	defer file.Close()
-	c := &checking{refused: make(map[events.Reason]int64), seen: make(map[identity]sighting)}
+	c := &checking{refused: make(map[events.Reason]int64), seen: make(map[identity]appearance)}
 	// Without a terminal nothing is said before the end: the log would need configuration.
 	bar := startProgress(a.stderr, slog.New(slog.DiscardHandler),
 		progressOf{doing: "checking", unit: "events", count: c.lines.Load})
@@ -106,7 +106,7 @@ func (c *checking) check(line replay.Line, now time.Time) error {
 	first, again := c.seen[id]
 	switch {
 	case !again:
-		c.seen[id] = sighting{line.Number, content}
+		c.seen[id] = appearance{line.Number, content}
 		c.good++
 	case first.content == content:
 		c.repeated++
