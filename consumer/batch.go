@@ -21,6 +21,8 @@ type batch struct {
 	runs  map[events.Key]*change
 	at    time.Time // when it was sealed: UpdatedAt of its records
 	ripe  bool      // it waited long enough for more
+
+	traced []*item // up to maxTraced of those that have an origin
 }
 
 // change is what a batch does to one run.
@@ -41,6 +43,9 @@ func (b *batch) fold(it *item, cache *cache) {
 	at := int32(len(b.items))
 	b.items = append(b.items, it)
 	b.bytes += it.bytes
+	if it.origin != nil && len(b.traced) < maxTraced {
+		b.traced = append(b.traced, it)
+	}
 	if it.rejected != nil {
 		it.outcome = dead
 		return

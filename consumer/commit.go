@@ -53,12 +53,14 @@ func (s *session) startCommit(ctx context.Context) {
 // commit stores the batch in a goroutine of its own and reports to done. A crash anywhere in it leaves a batch that is
 // stored whole or not at all.
 func (s *session) commit(ctx context.Context, b *sinks.Batch) {
-	stored, reply := s.stored, s.inFlight.items[len(s.inFlight.items)-1].reply
+	stored, inFlight := s.stored, s.inFlight
 	go func() {
+		ctx, attempt := s.reader.startAttempt(ctx, inFlight)
 		result := s.store(ctx, stored, b)
 		if result.err == nil {
-			s.tell(reply, b)
+			s.tell(inFlight.items[len(inFlight.items)-1].reply, b)
 		}
+		attempt.end(result.err)
 		s.done <- result
 	}()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -26,6 +27,8 @@ type item struct {
 	rejected *events.Rejection // else the event is good
 	subject  string            // of a rejected message only, as is payload
 	payload  []byte            // what a dead letter keeps of it
+
+	origin *trace.SpanContext // the sampled span that published it, where spans are made
 
 	outcome outcome // set by the fold
 }
@@ -47,8 +50,9 @@ const maxInboxBytes = 64 << 20
 // inbox hands messages from the subscription to the session. Receiving never blocks: behind it stands the renewal of
 // the pin.
 type inbox struct {
-	ready chan struct{} // holds one token while there may be something to take
-	slab  []item        // of the subscription's goroutine alone: items are made in blocks and never copied
+	ready  chan struct{} // holds one token while there may be something to take
+	traces bool          // spans are made
+	slab   []item        // of the subscription's goroutine alone: items are made in blocks and never copied
 
 	mu      sync.Mutex
 	items   []*item
@@ -64,7 +68,7 @@ const slabSize = 128
 // them.
 const wakeItems = 256
 
-func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
+func newInbox(traces bool) *inbox { return &inbox{ready: make(chan struct{}, 1), traces: traces} }
 
 // receive decodes a message and queues it.
 func (b *inbox) receive(m jetstream.Msg) {
@@ -83,6 +87,9 @@ func (b *inbox) receive(m jetstream.Msg) {
 		// The rest goes at once: a message may have a mebibyte.
 		it.subject, it.payload = m.Subject(), bytes.Clone(m.Data()[:min(it.bytes, sinks.MaxDeadPayload)])
 		it.bytes = len(it.payload)
+	}
+	if b.traces {
+		it.origin = originOf(header)
 	}
 	b.push(it)
 }

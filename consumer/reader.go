@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -21,7 +22,7 @@ const (
 	blockedRetry = 15 * time.Second
 )
 
-// Config is what a Reader needs. All fields but the last four are required.
+// Config is what a Reader needs. All fields but the last five are required.
 type Config struct {
 	Conn       *nats.Conn          // its error handler tells Refused
 	JetStream  jetstream.JetStream // on Conn
@@ -33,6 +34,7 @@ type Config struct {
 	// when another one does. It must not block. Two replicas may both be told true for a while.
 	Own func(bool)
 
+	Tracer    trace.Tracer     // makes spans of commits that hold traced events; default: none
 	Log       *slog.Logger     // default: none
 	PinnedTTL time.Duration    // default DefaultPinnedTTL; of a consumer that this reader creates
 	Now       func() time.Time // default time.Now
@@ -45,6 +47,7 @@ type Reader struct {
 	stream     string
 	deployment string
 	ledger     sinks.Ledger
+	tracer     trace.Tracer // nil: no spans
 	log        *slog.Logger
 	pinnedTTL  time.Duration
 	now        func() time.Time
@@ -69,7 +72,7 @@ func New(c Config) (*Reader, error) {
 		return nil, errors.New("consumer: Stream and Deployment are required")
 	}
 	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
-		log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1),
+		tracer: c.Tracer, log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1),
 		turn: turn{changed: make(chan struct{}, 1)}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -111,7 +114,7 @@ func (r *Reader) Run(ctx context.Context) error {
 	wait := firstRetry
 	for {
 		began := r.now()
-		s := &session{reader: r, waits: r.turn.waits(), silent: make(chan struct{}, 1), inbox: newInbox(),
+		s := &session{reader: r, waits: r.turn.waits(), silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil),
 			cache: newCache(), open: newBatch(), done: make(chan committed, 1)}
 		err := r.explain(s.run(ctx))
 		r.status.abandon()
