@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestCloudEventWithoutAnObjectInside(t *testing.T) {
 	header := map[string][]string{"content-type": {"application/cloudevents+json"}}
 	for _, payload := range []string{
 		`{"specversion":"1.0","id":"x"}`, `{"specversion":"1.0","data":null}`, `{"specversion":"1.0","data":"{}"}`,
-		`{"specversion":"1.0","data":[]}`, `{"specversion":"1.0","data_base64":"e30="}`,
+		`{"specversion":"1.0","data":[]}`, `{"specversion":"1.0","data_base64":null}`,
 	} {
 		_, rejected := events.Decode(events.Message{Header: header, Data: []byte(payload)})
 		if rejected == nil || rejected.Reason != events.Malformed || !strings.Contains(rejected.Detail, "data of the CloudEvent") {
@@ -120,5 +121,72 @@ func TestAnEventThatOnlyFitsWithItsEnvelopeIsTooLarge(t *testing.T) {
 	e, rejected := events.Decode(events.Message{Header: header, Data: w.json()})
 	if rejected == nil || rejected.Reason != events.TooLarge {
 		t.Errorf("a payload of %d bytes encodes to %d (%v), want too_large", len(w.json()), len(events.Encode(&e)), rejected)
+	}
+}
+
+// base64Of is a structured CloudEvent whose data a producer gave to its library as bytes.
+func base64Of(data string) string {
+	return fmt.Sprintf(`{"specversion":"1.0","type":"x","source":"/","id":"ce-1","time":"2026-02-14T10:00:00Z","data_base64":%q}`,
+		base64.StdEncoding.EncodeToString([]byte(data)))
+}
+
+func TestDataThatWasGivenAsBytes(t *testing.T) {
+	bare := sample(events.AgentFinished).with("id", ``).with("occurredAt", ``)
+	e, rejected := decodeText(base64Of(string(bare.json())))
+	if rejected != nil || e.ID != "ce-1" || e.AgentID != "a-1" {
+		t.Errorf("got %+v (%v)", e, rejected)
+	}
+	e, rejected = decodeText(strings.Replace(base64Of(string(bare.json())), `"id"`, `"data":null,"id"`, 1))
+	if rejected != nil || e.ID != "ce-1" {
+		t.Errorf("beside data that is null: got %+v (%v)", e, rejected)
+	}
+	for payload, detail := range map[string]string{
+		base64Of(`[]`):                                         "data_base64 of the CloudEvent: must be exactly one JSON object",
+		base64Of(`{"id":"a","id":"b"}`):                        "data_base64 of the CloudEvent: not valid JSON",
+		`{"specversion":"1.0","data_base64":5}`:                "data_base64 of the CloudEvent must be a string in base64",
+		`{"specversion":"1.0","data_base64":"%"}`:              "data_base64 of the CloudEvent must be a string in base64",
+		`{"specversion":"1.0","data":{},"data_base64":"e30="}`: "data or data_base64, not both",
+	} {
+		_, rejected := decodeText(payload)
+		if rejected == nil || rejected.Reason != events.Malformed || !strings.Contains(rejected.Detail, detail) {
+			t.Errorf("%s: %v, want malformed: %s", payload, rejected, detail)
+		}
+	}
+}
+
+func TestContentTypeOfCloudEvents(t *testing.T) {
+	good := structured(sample(events.AgentFinished))
+	batch, format := "a batch of CloudEvents cannot be one message", "JSON format only"
+	for contentType, detail := range map[string]string{
+		"application/cloudevents":                           "",
+		"Application/CloudEvents+JSON;charset=UTF-8":        "",
+		"application/cloudevents+json ; charset=utf-8":      "",
+		"application/json; charset=utf-8":                   "", // by its looks
+		"application/cloudevents-batch+json":                batch,
+		"application/cloudevents-batch+json; charset=utf-8": batch,
+		"application/cloudevents+avro":                      format,
+		"application/cloudevents+protobuf; proto=x":         format,
+	} {
+		_, rejected := events.Decode(events.Message{Header: map[string][]string{"Content-Type": {contentType}}, Data: []byte(good)})
+		switch {
+		case detail == "" && rejected != nil:
+			t.Errorf("%s: %v", contentType, rejected)
+		case detail != "" && (rejected == nil || rejected.Reason != events.Malformed || !strings.Contains(rejected.Detail, detail)):
+			t.Errorf("%s: %v, want malformed: %s", contentType, rejected, detail)
+		}
+	}
+}
+
+func TestAttributesInHeadersMayBeQuoted(t *testing.T) {
+	bare := sample(events.AgentFinished).with("id", ``).with("occurredAt", ``)
+	for value, want := range map[string]string{
+		`"a b"`: "a b", `"a\"b\\c"`: `a"b\c`, `"Euro%20%e2%82%ac"`: "Euro €", `Euro%20%E2%82%AC%20%F0%9F%98%80`: "Euro € 😀",
+		`"`: `"`, `"open`: `"open`, `100%`: "100%", `"a\"`: `a\`,
+	} {
+		header := map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {value}, "ce-time": {`"2026-02-14T10:00:00Z"`}}
+		e, rejected := events.Decode(events.Message{Header: header, Data: bare.json()})
+		if rejected != nil || e.ID != want || !e.OccurredAt.Equal(utc("2026-02-14T10:00:00Z")) {
+			t.Errorf("%s: got %q at %v (%v), want %q", value, e.ID, e.OccurredAt, rejected, want)
+		}
 	}
 }

@@ -44,6 +44,7 @@ const (
 	fieldSpecVersion
 	fieldTime
 	fieldData
+	fieldDataBase64
 	fieldCount
 )
 
@@ -51,7 +52,7 @@ var fieldNames = [fieldCount]string{
 	"version", "id", "type", "campaignId", "runId", "phase", "occurredAt", "agentId", "attempt", "status", "latencyMs",
 	"tokensIn", "tokensOut", "assetsGenerated", "costUSD", "agentName", "model", "error", "agentsExpected", "outcome",
 	"metrics", "voids", "reason", "agentsTotal", "agentsSuccessful", "latencyP95Ms", "latencyAvgMs", "specversion",
-	"time", "data",
+	"time", "data", "data_base64",
 }
 
 func (f field) String() string { return fieldNames[f] }
