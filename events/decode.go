@@ -74,11 +74,11 @@ func (r *reader) checkVersion() *Rejection {
 // event reads the fields in the order of the contract's table, those of the event's type only.
 func (r *reader) event(stored time.Time) (Event, *Rejection) {
 	var e Event
-	e.ID = r.name(fieldID, 128)
+	e.ID = r.name(fieldID, MaxID)
 	e.Type = Type(r.text(fieldType, 64, string(AgentFinished)))
-	e.CampaignID = r.name(fieldCampaignID, 64)
-	e.RunID = r.name(fieldRunID, 64)
-	e.Phase = r.name(fieldPhase, 16)
+	e.CampaignID = r.name(fieldCampaignID, MaxName)
+	e.RunID = r.name(fieldRunID, MaxName)
+	e.Phase = r.name(fieldPhase, MaxPhase)
 	e.OccurredAt = r.time(fieldOccurredAt, stored)
 	switch e.Type {
 	case AgentFinished:
@@ -87,7 +87,7 @@ func (r *reader) event(stored time.Time) (Event, *Rejection) {
 	case AgentStarted:
 		r.agent(&e)
 	case RunStarted:
-		e.AgentsExpected = r.integer(fieldAgentsExpected, 1, 1_000_000, 0)
+		e.AgentsExpected = r.integer(fieldAgentsExpected, 1, MaxAgents, 0)
 	case RunFinished:
 		e.Outcome = Outcome(r.oneOf(fieldOutcome, string(OutcomeCompleted),
 			string(OutcomeCompleted), string(OutcomeFailed), string(OutcomeCancelled)))
@@ -95,7 +95,7 @@ func (r *reader) event(stored time.Time) (Event, *Rejection) {
 		e.Report = r.report(&e.Key)
 	case ExecutionsVoided:
 		e.Voids = r.ids(fieldVoids)
-		e.Reason = r.text(fieldReason, 256, "")
+		e.Reason = r.text(fieldReason, MaxLabel, "")
 	default:
 		if r.has(fieldType) == stringKind {
 			return Event{}, &Rejection{Reason: UnknownType, Fields: []FieldError{{"type",
@@ -109,19 +109,19 @@ func (r *reader) event(stored time.Time) (Event, *Rejection) {
 }
 
 func (r *reader) agent(e *Event) {
-	e.AgentID = r.name(fieldAgentID, 128)
-	e.Attempt = r.integer(fieldAttempt, 1, 1_000_000, 1)
-	e.AgentName = r.text(fieldAgentName, 256, "")
-	e.Model = r.text(fieldModel, 256, "")
-	e.Error = r.text(fieldError, 2048, "")
+	e.AgentID = r.name(fieldAgentID, MaxID)
+	e.Attempt = r.integer(fieldAttempt, 1, MaxAttempt, 1)
+	e.AgentName = r.text(fieldAgentName, MaxLabel, "")
+	e.Model = r.text(fieldModel, MaxLabel, "")
+	e.Error = r.text(fieldError, MaxError, "")
 }
 
 func (r *reader) execution(e *Event) {
 	e.Status = Status(r.oneOf(fieldStatus, "", string(Succeeded), string(Failed), string(Cancelled)))
 	e.LatencyMs = r.latency(fieldLatencyMs)
-	e.TokensIn = r.integer(fieldTokensIn, 0, maxCount, 0)
-	e.TokensOut = r.integer(fieldTokensOut, 0, maxCount, 0)
-	e.AssetsGenerated = r.integer(fieldAssetsGenerated, 0, maxCount, 0)
+	e.TokensIn = r.integer(fieldTokensIn, 0, MaxCount, 0)
+	e.TokensOut = r.integer(fieldTokensOut, 0, MaxCount, 0)
+	e.AssetsGenerated = r.integer(fieldAssetsGenerated, 0, MaxCount, 0)
 	e.Cost = r.cost(fieldCostUSD, maxCost)
 }
 
@@ -139,16 +139,16 @@ func (r *reader) report(key *Key) *Report {
 	in.same(fieldRunID, key.RunID)
 	in.same(fieldPhase, key.Phase)
 	before := len(in.bad)
-	total, successful := in.required(fieldAgentsTotal, maxCount), in.required(fieldAgentsSuccessful, maxCount)
+	total, successful := in.required(fieldAgentsTotal, MaxCount), in.required(fieldAgentsSuccessful, MaxCount)
 	if len(in.bad) == before && successful > total {
 		in.refuse(fieldAgentsSuccessful, "must not be greater than agentsTotal")
 	}
 	p := &Report{
 		AgentsTotal:      total,
 		AgentsSuccessful: successful,
-		AssetsGenerated:  in.required(fieldAssetsGenerated, maxReported),
-		TokensIn:         in.required(fieldTokensIn, maxReported),
-		TokensOut:        in.required(fieldTokensOut, maxReported),
+		AssetsGenerated:  in.required(fieldAssetsGenerated, MaxReported),
+		TokensIn:         in.required(fieldTokensIn, MaxReported),
+		TokensOut:        in.required(fieldTokensOut, MaxReported),
 		Cost:             in.reportedCost(),
 		LatencyP95Ms:     in.latency(fieldLatencyP95Ms),
 		LatencyAvgMs:     in.latency(fieldLatencyAvgMs),

@@ -8,6 +8,23 @@ const Version = 1
 // MaxSize is the greatest accepted length of a message's payload in bytes.
 const MaxSize = 64 << 10
 
+// Limits of the contract. Lengths count UTF-16 code units: a character beyond the basic plane, such as an emoji, is two.
+const (
+	MaxID              = 128 // of id, agentId and each of voids
+	MaxName            = 64  // of campaignId and runId
+	MaxPhase           = 16
+	MaxLabel           = 256 // of agentName, model and reason
+	MaxError           = 2048
+	MaxAttempt         = 1_000_000
+	MaxAgents          = 1_000_000     // of agentsExpected
+	MaxCount           = 1_000_000_000 // of tokens and assets of an execution, and of agents in a report
+	MaxReported        = 1<<53 - 1     // of tokens and assets in a report: what JavaScript counts exactly
+	MaxLatencyMs       = 1<<31 - 1
+	MaxVoids           = 1000
+	MaxCostUSD         = 1_000_000     // of an execution
+	MaxReportedCostUSD = 1_000_000_000 // of a report
+)
+
 // Type says what an event reports.
 type Type string
 

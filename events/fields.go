@@ -9,14 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of the contract.
 const (
-	maxCount        = 1_000_000_000
-	maxReported     = 1<<53 - 1 // what JavaScript counts exactly
-	maxLatencyMs    = 1<<31 - 1
-	maxVoids        = 1000
-	maxCost         = 1_000_000 * NanosPerUSD
-	maxReportedCost = 1_000_000_000 * NanosPerUSD
+	maxCost         = MaxCostUSD * NanosPerUSD
+	maxReportedCost = MaxReportedCostUSD * NanosPerUSD
 )
 
 const (
@@ -180,12 +175,12 @@ func (r *reader) latency(f field) int64 {
 	}
 	if raw.Kind() == numberKind {
 		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok && !d.negative() {
-			if n, ok := d.scaled(0, halfUp); ok && n <= maxLatencyMs {
+			if n, ok := d.scaled(0, halfUp); ok && n <= MaxLatencyMs {
 				return n
 			}
 		}
 	}
-	r.refuse(f, fmt.Sprintf("must be a number from 0 to %d", maxLatencyMs))
+	r.refuse(f, fmt.Sprintf("must be a number from 0 to %d", MaxLatencyMs))
 	return 0
 }
 
@@ -234,14 +229,14 @@ func (r *reader) ids(f field) []string {
 			break
 		}
 		id, ok := unquote(element)
-		if !ok || nameProblem(id, 128) != "" {
-			r.refuse(f, "must hold strings of 1 to 128 characters without control characters")
+		if !ok || nameProblem(id, MaxID) != "" {
+			r.refuse(f, fmt.Sprintf("must hold strings of 1 to %d characters without control characters", MaxID))
 			return nil
 		}
 		list = append(list, id)
 	}
-	if err != nil || len(list) == 0 || len(list) > maxVoids {
-		r.refuse(f, fmt.Sprintf("must hold 1 to %d event ids", maxVoids))
+	if err != nil || len(list) == 0 || len(list) > MaxVoids {
+		r.refuse(f, fmt.Sprintf("must hold 1 to %d event ids", MaxVoids))
 		return nil
 	}
 	return list
