@@ -40,7 +40,7 @@ func (s *server) crossOrigin(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: slices.Clone(s.Origins),
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "X-API-Key", "Content-Type", idempotencyKey, "If-None-Match", "Last-Event-ID"},
+		AllowedHeaders: slices.Concat(traceHeaders, []string{"Authorization", "X-API-Key", "Content-Type", idempotencyKey, "If-None-Match", "Last-Event-ID"}),
 		ExposedHeaders: []string{"ETag", "Location", "Retry-After", "Content-Disposition"},
 		MaxAge:         preflightAge,
 	}).Handler(next)

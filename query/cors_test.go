@@ -48,6 +48,7 @@ func TestPreflightIsAnsweredForListedOriginsAndWhatTheAPIUses(t *testing.T) {
 		{studio, "GET", "authorization", true},
 		{"http://localhost:3000", "POST", "authorization,content-type,idempotency-key", true},
 		{studio, "GET", "if-none-match,last-event-id,x-api-key", true},
+		{studio, "POST", "authorization,content-type,traceparent,tracestate", true},
 		{studio, "GET", "", true},
 		{studio, "DELETE", "authorization", false},
 		{studio, "GET", "authorization,x-forwarded-for", false},

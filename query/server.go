@@ -76,7 +76,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	secure(answer.Header(), r)
-	s.entrance.ServeHTTP(answer, withVisitor(r, v))
+	s.entrance.ServeHTTP(answer, withTrace(withVisitor(r, v)))
 }
 
 // noRoute asks the multiplexer's own handler whether the path is unknown or only the method, and says so as a problem.
