@@ -48,6 +48,13 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
 
+	OTLPEndpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector that gets spans by OTLP/HTTP, http://collector:4318; unset: none. Other OTEL_* as OpenTelemetry has them"`
+	OTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"the same for spans alone, path included"`
+	OTLPProtocol       string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"http/protobuf or http/json"`
+	OTLPTracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" help:"http/protobuf or http/json"`
+	OTelTraces         string `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp or none"`
+	OTelDisabled       bool   `env:"OTEL_SDK_DISABLED" want:"true or false" help:"true: no spans"`
+
 	UseDataverse          *bool         `env:"USE_DATAVERSE" want:"true or false" help:"keep a copy in Microsoft Dataverse; unset: false, true in dev, which has an emulator"`
 	DataverseURL          string        `env:"DATAVERSE_URL" help:"the organization, https://contoso.crm.dynamics.com; unset: NEXT_PUBLIC_DATAVERSE_URL"`
 	DataverseURLStudio    string        `env:"NEXT_PUBLIC_DATAVERSE_URL" help:"the same under Studio's name for it"`
@@ -58,6 +65,8 @@ type Config struct {
 	DataverseTable        string        `env:"DATAVERSE_TABLE" envDefault:"apex_campaignmetric" help:"logical name of the table"`
 	DataverseMinInterval  time.Duration `env:"DATAVERSE_MIN_INTERVAL" envDefault:"1s" want:"a time such as 1s" help:"how often the row of a run is sent at the most, first and closing records aside"`
 	DataverseDailyBudget  int64         `env:"DATAVERSE_DAILY_BUDGET" envDefault:"0" want:"a number such as 25000" help:"rows sent on a UTC day at the most, the last tenth for closing records; 0: any number"`
+
+	otel map[string]string // all variables of OpenTelemetry, for its own code to read
 }
 
 // SyncEvery is how often the embedded server syncs what it wrote; SyncAlways is every write.
@@ -124,7 +133,13 @@ func loadConfig(environ map[string]string, envFile string, more ...check) (*Conf
 	if cfg.DataverseURL == "" {
 		cfg.DataverseURL = cfg.DataverseURLStudio
 	}
-	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI, checkDataverse}, more...) {
+	cfg.otel = make(map[string]string)
+	for name, value := range vars {
+		if strings.HasPrefix(name, otelPrefix) {
+			cfg.otel[name] = value
+		}
+	}
+	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI, checkTracing, checkDataverse}, more...) {
 		check(cfg, f)
 	}
 	if len(f.list) > 0 {
@@ -205,7 +220,8 @@ func (f *faults) parse(cfg *Config, vars map[string]string) {
 func fields() func(yield func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
 		for i := range reflect.TypeFor[Config]().NumField() {
-			if !yield(reflect.TypeFor[Config]().Field(i)) {
+			field := reflect.TypeFor[Config]().Field(i)
+			if field.IsExported() && !yield(field) {
 				return
 			}
 		}
@@ -220,7 +236,7 @@ func environmentHelp() string {
 		if field.Type == reflect.TypeFor[Secret]() {
 			name += "[_FILE]"
 		}
-		fmt.Fprintf(&b, "  %-30s %s", name, field.Tag.Get("help"))
+		fmt.Fprintf(&b, "  %-34s %s", name, field.Tag.Get("help"))
 		if preset := field.Tag.Get("envDefault"); preset != "" {
 			fmt.Fprintf(&b, " (%s)", preset)
 		}

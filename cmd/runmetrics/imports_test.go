@@ -12,8 +12,6 @@ import (
 	"testing"
 )
 
-const module = "github.com/apexsalesai/runmetrics"
-
 // importRule says what a package may import besides the standard library.
 type importRule struct {
 	pkg     string            // of this module, relative to it
@@ -81,6 +79,7 @@ var importRules = []importRule{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
 		"github.com/rs/cors":               "what browsers ask before pages of other origins may",
+		"go.opentelemetry.io/otel":         "the trace that a caller's events belong to",
 		"golang.org/x/time":                "how often a key may ask",
 	}},
 	{"cmd/runmetrics", []string{"query", "consumer", "consumer/replay", "sinks", "sinks/postgres", "sinks/sqlite",

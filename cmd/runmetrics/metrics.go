@@ -119,7 +119,7 @@ func newMetrics(m measured) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export metrics: %w", err)
 	}
-	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("github.com/apexsalesai/runmetrics")
+	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter(module)
 	errs := []error{measureBuild(meter), measureStreams(meter, m.streams), measureLive(meter, m.live)}
 	if m.copied != nil {
 		errs = append(errs, measureCopy(meter, m.copied))

@@ -11,6 +11,9 @@ import (
 	"github.com/apexsalesai/runmetrics/events"
 )
 
+// module is what this program is part of, by which what it measures and traces is known.
+const module = "github.com/apexsalesai/runmetrics"
+
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",

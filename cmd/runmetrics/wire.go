@@ -40,7 +40,8 @@ type service struct {
 
 	lock     *dirLock // nil where nothing is embedded
 	listener net.Listener
-	broker   *broker // nil with NATS_URL
+	broker   *broker  // nil with NATS_URL
+	tracing  *tracing // nil where no collector is named
 	conn     *nats.Conn
 	js       jetstream.JetStream
 	store    sinks.Store
@@ -68,6 +69,7 @@ func openService(ctx context.Context, cfg *Config, how serving, log *slog.Logger
 	steps := []func(context.Context) error{
 		s.takeDir,
 		s.listen,
+		s.openTracing,
 		func(context.Context) error { return s.openNATS(how.sync) },
 		s.openStore,
 		s.prepareEmbedded,
@@ -101,6 +103,12 @@ func (s *service) listen(ctx context.Context) error {
 	}
 	s.warnOfPlainHTTP()
 	return nil
+}
+
+func (s *service) openTracing(ctx context.Context) error {
+	var err error
+	s.tracing, err = openTracing(ctx, s.cfg, s.log)
+	return err
 }
 
 func (s *service) openNATS(every SyncEvery) error {
@@ -173,7 +181,7 @@ func (s *service) openReaders(context.Context) error {
 	}
 	for _, stream := range s.cfg.Streams {
 		r, err := consumer.New(consumer.Config{Conn: s.conn, JetStream: s.js, Stream: stream,
-			Deployment: s.cfg.Deployment, Ledger: s.store, Own: s.copier.own(stream), Log: s.log})
+			Deployment: s.cfg.Deployment, Ledger: s.store, Own: s.copier.own(stream), Tracer: s.tracing.tracer(), Log: s.log})
 		if err != nil {
 			return err
 		}
@@ -276,6 +284,9 @@ func (s *service) close() {
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
+	}
+	if s.tracing != nil {
+		errs = append(errs, s.tracing.close())
 	}
 	if s.listener != nil {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
