@@ -39,3 +39,17 @@ func BenchmarkEncode(b *testing.B) {
 		buffer = e.Append(buffer[:0])
 	}
 }
+
+func BenchmarkEncodeChecked(b *testing.B) {
+	e, rejected := events.Decode(events.Message{Data: []byte(benchmarkEvent)})
+	if rejected != nil {
+		b.Fatal(rejected)
+	}
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, rejected := events.EncodeChecked(&e, now); rejected != nil {
+			b.Fatal(rejected)
+		}
+	}
+}

@@ -23,7 +23,7 @@ var errNotObject = errors.New("must be exactly one JSON object")
 // Strings of the event do not share memory with m.Data.
 func Decode(m Message) (Event, *Rejection) {
 	if len(m.Data) > MaxSize {
-		return Event{}, &Rejection{Reason: TooLarge, Detail: "payload is over 65536 bytes"}
+		return Event{}, tooLarge()
 	}
 	var r reader
 	if err := r.object.scan(m.Data); err != nil {
@@ -49,6 +49,10 @@ func Decode(m Message) (Event, *Rejection) {
 		}
 	}
 	return e, nil
+}
+
+func tooLarge() *Rejection {
+	return &Rejection{Reason: TooLarge, Detail: "payload is over 65536 bytes"}
 }
 
 // malformedDetail is the syntax error without the decoder's prefix. It may quote a repeated name, so it is cut.
