@@ -49,16 +49,23 @@ func FuzzQuery(f *testing.F) {
 
 // FuzzEvents: whatever is posted as events has a verdict for each, or is a problem as a whole.
 func FuzzEvents(f *testing.F) {
-	for _, kind := range []string{"application/json", "application/x-ndjson", "text/plain"} {
-		f.Add(kind, []byte(exampleEvent))
-		f.Add(kind, []byte("["+exampleEvent+",5,{}]"))
-		f.Add(kind, []byte(exampleEvent+"\n\n{\n"+exampleEvent))
-		f.Add(kind, []byte(`[[[[{"a":"`+"\xff"))
+	for _, kind := range []string{typeJSON, typeLines, typeEnvelope, typeEnvelopes, "text/plain"} {
+		for _, version := range []string{"", "1.0"} {
+			f.Add(kind, version, "%ff", []byte(exampleEvent))
+			f.Add(kind, version, `"e\"`, []byte("["+exampleEvent+",5,{}]"))
+			f.Add(kind, version, "", []byte(exampleEvent+"\n\n{\n"+exampleEvent))
+			f.Add(kind, version, "", []byte(`{"specversion":"1.0","id":"e","data":`+exampleEvent+`}`))
+			f.Add(kind, version, "e", []byte(`[[[[{"a":"`+"\xff"))
+		}
 	}
-	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+	f.Fuzz(func(t *testing.T, kind, version, id string, body []byte) {
 		r := httptest.NewRequest(http.MethodPost, eventsPath, bytes.NewReader(body))
 		r.Header.Set("Content-Type", kind)
-		raw, refused := readEvents(httptest.NewRecorder(), r)
+		if version != "" || id != "" {
+			r.Header.Set("Ce-Specversion", version)
+			r.Header.Set("Ce-Id", id)
+		}
+		messages, refused := readEvents(httptest.NewRecorder(), r)
 		if refused != nil {
 			switch refused.Status {
 			case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
@@ -67,9 +74,9 @@ func FuzzEvents(f *testing.F) {
 			}
 			return
 		}
-		v, passed, indexes := judgeEvents(raw, testStart)
-		if len(v.Events) != len(raw) || len(passed)+v.Refused != len(raw) || len(passed) != len(indexes) {
-			t.Fatalf("%d events, %d passed, %d refused, %d verdicts", len(raw), len(passed), v.Refused, len(v.Events))
+		v, passed, indexes := judgeEvents(messages, testStart)
+		if len(v.Events) != len(messages) || len(passed)+v.Refused != len(messages) || len(passed) != len(indexes) {
+			t.Fatalf("%d events, %d passed, %d refused, %d verdicts", len(messages), len(passed), v.Refused, len(v.Events))
 		}
 		for i, e := range passed {
 			again, rejection := events.Decode(events.Message{Data: events.Encode(e), Subject: events.Subject(e.CampaignID, e.RunID), Time: testStart})

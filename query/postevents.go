@@ -36,8 +36,9 @@ func (s *server) routeEvents(api huma.API) {
 	op := huma.Operation{
 		OperationID: "post-events", Method: http.MethodPost, Path: eventsPath, Tags: []string{"events"},
 		Summary: "Publish events, where the runtime has no NATS client",
-		Description: fmt.Sprintf("One event, an array, or one a line; up to %d events and %d bytes. Each has a verdict of its own. "+
-			"202 once the stream has stored those that are not refused; 400 where all are refused; 503 where the stream did not "+
+		Description: fmt.Sprintf("One event, an array, or one a line; up to %d events and %d bytes. CloudEvents 1.0 may come in "+
+			"binary or structured mode or as a batch; their id and time are the event's where it has none itself. "+
+			"Each event has a verdict of its own. 202 once the stream has stored those that are not refused; 400 where all are refused; 503 where the stream did not "+
 			"confirm all, with what it did. Events carry their ids, so repeating a whole request is safe: each is counted once.",
 			maxEvents, maxEventsBytes),
 		DefaultStatus: http.StatusAccepted,
@@ -50,13 +51,15 @@ func (s *server) routeEvents(api huma.API) {
 	}
 	huma.Register(api, s.guard(op, ScopeWrite), s.postEvents)
 	// Described after the fact: an operation that huma knows to have a body has it read by huma.
-	event := schemaOf[eventBody](api)
+	event, envelope := schemaOf[eventBody](api), schemaOf[cloudEventBody](api)
 	api.OpenAPI().Paths[eventsPath].Post.RequestBody = &huma.RequestBody{
 		Required: true,
 		Content: map[string]*huma.MediaType{
-			"application/json": {Example: json.RawMessage(exampleEvent),
+			typeJSON: {Example: json.RawMessage(exampleEvent),
 				Schema: &huma.Schema{OneOf: []*huma.Schema{event, {Type: huma.TypeArray, Items: event}}}},
-			"application/x-ndjson": {Schema: &huma.Schema{Type: huma.TypeString, Description: "One event a line."}},
+			typeEnvelope:  {Schema: envelope},
+			typeEnvelopes: {Schema: &huma.Schema{Type: huma.TypeArray, Items: envelope}},
+			typeLines:     {Schema: &huma.Schema{Type: huma.TypeString, Description: "One event a line."}},
 		},
 	}
 }
@@ -74,11 +77,11 @@ func (s *server) postEvents(ctx context.Context, in *eventsInput) (*eventsOutput
 	case <-wait.Done():
 		return nil, unavailable("too many requests with events are under way")
 	}
-	raw, refused := readEvents(in.w, in.r)
+	messages, refused := readEvents(in.w, in.r)
 	if refused != nil {
 		return nil, refused
 	}
-	verdicts, passed, indexes := judgeEvents(raw, s.Now())
+	verdicts, passed, indexes := judgeEvents(messages, s.Now())
 	if len(passed) == 0 {
 		return nil, &eventsProblem{*problem(http.StatusBadRequest, "every event is refused"), *verdicts}
 	}

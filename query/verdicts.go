@@ -49,15 +49,16 @@ type eventsProblem struct {
 
 // judgeEvents judges each event as the reader of the stream would, now. Those that pass are returned beside the verdicts,
 // each with its index there.
-func judgeEvents(raw [][]byte, now time.Time) (v *eventVerdicts, passed []*events.Event, indexes []int) {
-	v = &eventVerdicts{Events: make([]eventVerdict, len(raw))}
-	for i, data := range raw {
+func judgeEvents(messages []events.Message, now time.Time) (v *eventVerdicts, passed []*events.Event, indexes []int) {
+	v = &eventVerdicts{Events: make([]eventVerdict, len(messages))}
+	for i, m := range messages {
 		verdict := &v.Events[i]
 		verdict.Index = i
 		// The subject will be the event's own, so it cannot name another run.
-		e, rejection := events.Decode(events.Message{Data: data, Time: now})
+		m.Time = now
+		e, rejection := events.Decode(m)
 		if rejection != nil {
-			v.refuse(verdict, rejection, data)
+			v.refuse(verdict, rejection, m.Data)
 			continue
 		}
 		runKey := e.UUID()
@@ -71,10 +72,25 @@ func (v *eventVerdicts) refuse(verdict *eventVerdict, r *events.Rejection, data 
 	v.Refused++
 	verdict.Status, verdict.Reason, verdict.Field = eventRefused, r.Reason, r.Field()
 	verdict.Detail = strings.TrimPrefix(r.Error(), string(r.Reason)+": ")
-	var named struct{ ID string }
-	if json.Unmarshal(data, &named) == nil && nameProblem(named.ID, maxEventID) == "" {
-		verdict.ID = &named.ID
+	if id := idOf(data); nameProblem(id, maxEventID) == "" {
+		verdict.ID = &id
 	}
+}
+
+// idOf reads the id of a refused event, or of the CloudEvent around it where it has none itself.
+func idOf(data []byte) string {
+	var outer struct {
+		ID, SpecVersion string
+		Data            json.RawMessage
+	}
+	if json.Unmarshal(data, &outer) != nil {
+		return ""
+	}
+	var inner struct{ ID string }
+	if outer.SpecVersion != "" && json.Unmarshal(outer.Data, &inner) == nil && inner.ID != "" {
+		return inner.ID
+	}
+	return outer.ID
 }
 
 // settle says what the stream did with the events that passed, and returns the first error.

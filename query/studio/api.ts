@@ -52,7 +52,7 @@ export interface paths {
         put?: never;
         /**
          * Publish events, where the runtime has no NATS client
-         * @description One event, an array, or one a line; up to 1000 events and 5000000 bytes. Each has a verdict of its own. 202 once the stream has stored those that are not refused; 400 where all are refused; 503 where the stream did not confirm all, with what it did. Events carry their ids, so repeating a whole request is safe: each is counted once.
+         * @description One event, an array, or one a line; up to 1000 events and 5000000 bytes. CloudEvents 1.0 may come in binary or structured mode or as a batch; their id and time are the event's where it has none itself. Each event has a verdict of its own. 202 once the stream has stored those that are not refused; 400 where all are refused; 503 where the stream did not confirm all, with what it did. Events carry their ids, so repeating a whole request is safe: each is counted once.
          */
         post: operations["post-events"];
         delete?: never;
@@ -324,6 +324,25 @@ export interface components {
         };
         BacklogOutputBody: {
             dataverse: components["schemas"]["Backlog"];
+        };
+        CloudEventBody: {
+            /** @description The event. */
+            data: {
+                [key: string]: unknown;
+            };
+            /** @description The event's, where data has none. */
+            id: string;
+            /** @description Not looked at. */
+            source: string;
+            /** @enum {string} */
+            specversion: "1.0";
+            /**
+             * Format: date-time
+             * @description The event's occurredAt, where data has none.
+             */
+            time?: string | null;
+            /** @description Not looked at: the event's own type counts. */
+            type: string;
         };
         CopyState: {
             /**
@@ -1099,6 +1118,8 @@ export interface operations {
         };
         requestBody: {
             content: {
+                "application/cloudevents+json": components["schemas"]["CloudEventBody"];
+                "application/cloudevents-batch+json": components["schemas"]["CloudEventBody"][];
                 /**
                  * @example {
                  *       "id": "0191-1",
