@@ -36,12 +36,12 @@ func cloudEvent(ref func(events.Type) object) object {
 		{"then", object{{"properties", object{{"data", object{{"type", "null"}}}}}}},
 		{"else", object{
 			{"required", list{"data"}},
-			{"properties", object{{"data", object{{"type", "object"}}.with(choosing(ref)...)}}},
+			{"properties", object{{"data", choosing(ref)}}},
 			{"allOf", list{
 				object{{"anyOf", list{inData("id"), inEnvelope("id", id)}}},
 				object{{"anyOf", list{inData("occurredAt"), inEnvelope("time", at)}}},
 			}},
 		}},
-		beyond("repeated-names", "surrogates", "size", "subject"),
+		beyond("repeated-names", "surrogates", "size", "subject", "content-type"),
 	}
 }

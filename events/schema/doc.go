@@ -17,6 +17,7 @@
 //   - repeated-names: no object has a name twice. Parsers keep one of them before a validator sees it.
 //   - surrogates: no string has half of a surrogate pair, and the text is UTF-8.
 //   - size: a payload has at most 65,536 bytes, and is nested at most 10,000 deep.
+//   - content-type: a header that says CloudEvents says their JSON format, and no batch.
 //   - subject: the subject names the campaign and the run of the event.
 //   - data-base64: what is encoded in data_base64 of a CloudEvent is an event.
 //

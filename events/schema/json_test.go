@@ -3,6 +3,8 @@ package schema_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"slices"
 )
 
 // object is a JSON object whose members stand in the order in which they are written.
@@ -20,6 +22,9 @@ func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, m := range o {
+		if slices.ContainsFunc(o[:i], func(before member) bool { return before.name == m.name }) {
+			return nil, fmt.Errorf("%s stands in an object twice", m.name)
+		}
 		if i > 0 {
 			b.WriteByte(',')
 		}

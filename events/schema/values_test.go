@@ -17,7 +17,9 @@ func describe(words string) member { return member{"description", words} }
 
 // none keeps a pattern out. It is used where a pattern for the whole would be as good, because in some languages $ also
 // matches before a line feed at the end.
-func none(pattern string) member { return member{"not", object{{"pattern", pattern}}} }
+func none(pattern string) member {
+	return member{"not", object{{"type", "string"}, {"pattern", pattern}}}
+}
 
 // control are the control characters, in a form that regular expressions of all languages read alike.
 const control = `[\x00-\x1F\x7F-\x9F]`
