@@ -1,0 +1,53 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/apexsalesai/runmetrics/events"
+)
+
+// rights are what the user of the connection turned out to lack. NATS says so beside the message, which gets no answer,
+// and only the connection's last error keeps it.
+type rights struct {
+	seen error // the last error, as it was when last looked at
+	deaf error // answers may not be heard; NATS says so once for each connection
+}
+
+// look reads the last error. Of several subjects that are refused at once it names one; the others are found when they
+// are sent again.
+func (r *rights) look(conn *nats.Conn, inbox string) (violation string) {
+	err := conn.LastError()
+	if err == r.seen { // may be years old
+		return ""
+	}
+	r.seen = err
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return ""
+	}
+	if said := err.Error(); !strings.Contains(said, strconv.Quote(inbox)) {
+		return said
+	}
+	r.deaf = fmt.Errorf("%w: this user may not subscribe to %s, where the answers of the stream come; with the rights of "+
+		"deploy/nats-users.conf use publish.Connect, or nats.CustomInboxPrefix(publish.InboxPrefix)", nats.ErrPermissionViolation, inbox)
+	return ""
+}
+
+// lacking tells what a message lacks, given what look found; nil where it lacks nothing.
+func (r *rights) lacking(m *nats.Msg, violation string) error {
+	switch {
+	case r.deaf != nil:
+		return r.deaf
+	case violation == "" || !strings.Contains(violation, "Publish to "+strconv.Quote(m.Subject)):
+		return nil
+	}
+	grant := m.Subject
+	if strings.HasPrefix(grant, events.SubjectPrefix+".") {
+		grant = events.SubjectPrefix + ".*.*"
+	}
+	return fmt.Errorf("%w: NATS does not let this user publish to %s; grant it publish on %s", nats.ErrPermissionViolation, m.Subject, grant)
+}
