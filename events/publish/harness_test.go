@@ -2,7 +2,6 @@ package publish_test
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 	"slices"
 	"sync"
@@ -28,12 +27,16 @@ const patience = 60 * time.Second
 type broker struct {
 	options server.Options
 	server  *server.Server
+	js      jetstream.JetStream
 }
 
-func startBroker(t testing.TB) *broker {
+func startBroker(t testing.TB, change ...func(*server.Options)) *broker {
 	t.Helper()
 	b := &broker{options: server.Options{ServerName: "broker", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
 		StoreDir: t.TempDir(), NoSigs: true, NoLog: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20}}
+	for _, f := range change {
+		f(&b.options)
+	}
 	b.start(t)
 	b.options.Port = b.server.Addr().(*net.TCPAddr).Port
 	t.Cleanup(b.stop)
@@ -72,40 +75,44 @@ func (b *broker) connect(t testing.TB, options ...nats.Option) *nats.Conn {
 var stream = jetstream.StreamConfig{Name: "RUN_EVENTS", Subjects: []string{events.SubjectPrefix + ".>"},
 	Discard: jetstream.DiscardNew, MaxBytes: 1 << 30, Duplicates: 2 * time.Minute}
 
+// jetStream is a connection of the test's own, which finds the broker again after a restart.
 func (b *broker) jetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(b.connect(t, nats.MaxReconnects(-1)))
-	if err != nil {
-		t.Fatal(err)
+	if b.js == nil {
+		var err error
+		b.js, err = jetstream.New(b.connect(t, eager...))
+		must(t, err)
 	}
-	return js
+	return b.js
 }
 
 func (b *broker) createStream(t testing.TB) {
 	t.Helper()
-	if _, err := b.jetStream(t).CreateStream(t.Context(), stream); err != nil {
-		t.Fatal(err)
-	}
+	_, err := b.jetStream(t).CreateStream(t.Context(), stream)
+	must(t, err)
+}
+
+// messages is how many the stream has.
+func (b *broker) messages(t testing.TB) int {
+	t.Helper()
+	s, err := b.jetStream(t).Stream(t.Context(), stream.Name)
+	must(t, err)
+	return int(s.CachedInfo().State.Msgs)
 }
 
 // stored reads the whole stream.
 func (b *broker) stored(t testing.TB) []*nats.Msg {
 	t.Helper()
-	conn := b.connect(t)
-	sub, err := conn.SubscribeSync(conn.NewInbox())
+	consumer, err := b.jetStream(t).OrderedConsumer(t.Context(), stream.Name, jetstream.OrderedConsumerConfig{})
 	must(t, err)
-	consumer, err := json.Marshal(map[string]any{"stream_name": stream.Name, "config": map[string]any{"deliver_subject": sub.Subject,
-		"ack_policy": "none", "deliver_policy": "all", "mem_storage": true}})
-	must(t, err)
-	_, err = conn.Request("$JS.API.CONSUMER.CREATE."+stream.Name, consumer, patience)
-	must(t, err)
-	var list []*nats.Msg
-	info, err := b.jetStream(t).Stream(t.Context(), stream.Name)
-	must(t, err)
-	for range info.CachedInfo().State.Msgs {
-		m, err := sub.NextMsg(patience)
+	list := make([]*nats.Msg, 0, b.messages(t))
+	for len(list) < cap(list) {
+		batch, err := consumer.Fetch(cap(list)-len(list), jetstream.FetchMaxWait(patience))
 		must(t, err)
-		list = append(list, m)
+		for m := range batch.Messages() {
+			list = append(list, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+		}
+		must(t, batch.Error())
 	}
 	return list
 }
