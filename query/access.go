@@ -115,7 +115,7 @@ func (s *server) withinRate(w http.ResponseWriter, id string) bool {
 // is not written in the shortest way the multiplexer would tell whether the short one exists.
 func isPublic(p string) bool {
 	switch p {
-	case "/", "/healthz", "/readyz", "/openapi.json":
+	case "/", "/healthz", "/readyz", "/openapi.json", asyncAPIPath:
 		return true
 	}
 	return strings.HasPrefix(p, "/panel/") && path.Clean(p) == p

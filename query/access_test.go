@@ -105,6 +105,7 @@ func TestKeysOpenWhatTheirScopeAllows(t *testing.T) {
 		{"POST", campaign, write, 201},
 		{"GET", "/healthz", "", 200},
 		{"GET", "/openapi.json", "", 200},
+		{"GET", "/asyncapi.json", "", 200},
 		{"GET", "/readyz", "", 200},
 		{"GET", "/metrics", "", 401},
 		{"GET", "/metrics", write, 403},
@@ -191,7 +192,7 @@ func TestEveryoneSeesThePanelAndWhetherTheProcessLives(t *testing.T) {
 	t.Parallel()
 	w, _, _ := withKeys(t)
 	for target, status := range map[string]int{"/": 200, "/panel/index.html": 200, "/panel/nothing.js": 404, "/healthz": 200,
-		"/readyz": 200, "/openapi.json": 200} {
+		"/readyz": 200, "/openapi.json": 200, "/asyncapi.json": 200} {
 		if got := w.send(http.MethodGet, target, ""); got.Code != status {
 			t.Errorf("%s: status %d, want %d", target, got.Code, status)
 		}

@@ -41,8 +41,8 @@ type Config struct {
 	// Metrics answers /metrics, which is not there where this is nil. It must not ask the database either.
 	Metrics http.Handler
 
-	// Keys are asked for by everything but the panel's files, /healthz, /readyz and /openapi.json. With nil the window is
-	// open to whoever reaches the listener.
+	// Keys are asked for by everything but the panel's files, /healthz, /readyz, /openapi.json and /asyncapi.json. With nil
+	// the window is open to whoever reaches the listener.
 	Keys *Keys
 	// KeyRate is how many requests a second each key may send, and twice as many at once; 0 is any number.
 	KeyRate int

@@ -29,7 +29,7 @@ func TestOpenAPINamesEveryRouteAndParameter(t *testing.T) {
 	}
 	sort.Strings(routes)
 	want := []string{"GET /api/backlog", "GET /api/deadletters", "GET " + campaign, "GET " + campaign + "/stream", "GET " + campaign + "/summary",
-		"GET " + campaign + "/{campaignId}/runs/{runId}", "GET " + campaign + "/{campaignId}/summary", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "POST /api/events", "POST " + campaign}
+		"GET " + campaign + "/{campaignId}/runs/{runId}", "GET " + campaign + "/{campaignId}/summary", "GET /asyncapi.json", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "POST /api/events", "POST " + campaign}
 	if !slices.Equal(routes, want) {
 		t.Errorf("routes %q", routes)
 	}

@@ -49,6 +49,7 @@ func New(c Config) (http.Handler, error) {
 	s.routeHealth(api)
 	s.routeMetrics(api)
 	s.routeSpec(api)
+	s.routeAsyncAPI(api)
 	s.routeDeadLetters(api)
 	s.routeBacklog(api)
 	if err := s.routePanel(); err != nil {
