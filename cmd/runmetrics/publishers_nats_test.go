@@ -117,14 +117,15 @@ func TestReadmePublishes(t *testing.T) {
 	}
 }
 
-// TestNATSToolPublishesRuns publishes 1,000 executions of 100 runs with the tool, and some runs again.
+// TestNATSToolPublishesRuns publishes 1,000 executions of 100 runs with the tool, some runs twice, with a publisher's rights
+// and no more.
 func TestNATSToolPublishesRuns(t *testing.T) {
 	tool := natsTool(t)
 	if tool == "" {
 		t.Skip("builds the nats command line tool, which takes a minute: RUNMETRICS_TEST_NATSCLI=1")
 	}
 	t.Parallel()
-	at := startDev(t)
+	g, api := guardedService(t)
 	byRun := oddRuns(100, 1000)
 	var sent []events.Event
 	publish := func(key events.Key) {
@@ -132,8 +133,8 @@ func TestNATSToolPublishesRuns(t *testing.T) {
 		for i := range byRun[key] {
 			lines.Write(append(events.Encode(&byRun[key][i]), '\n'))
 		}
-		said := shell(t, tool, fmt.Sprintf("nats pub --server %s --jetstream --no-templates --send-on newline '%s'",
-			at.NATS, events.Subject(key.CampaignID, key.RunID)), lines.String())
+		said := shell(t, tool, fmt.Sprintf("nats pub --server %s --inbox-prefix _INBOX_publish --jetstream --no-templates "+
+			"--send-on newline %s", g.url("publisher"), events.Subject(key.CampaignID, key.RunID)), lines.String())
 		if n := strings.Count(said, "Stored in Stream: RUN_EVENTS"); n != len(byRun[key]) {
 			t.Fatalf("%d of %d stored: %s", n, len(byRun[key]), said)
 		}
@@ -148,7 +149,7 @@ func TestNATSToolPublishesRuns(t *testing.T) {
 		sent = append(sent, list...)
 	}
 	want := foldAll(sent)
-	eventually(t, "everything is committed", func() bool { return len(differingRuns(t, at.API, want)) == 0 })
+	eventually(t, "everything is committed", func() bool { return len(differingRuns(t, api, want)) == 0 })
 	t.Logf("%d events of %d runs", len(sent), len(want))
 }
 

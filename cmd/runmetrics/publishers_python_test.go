@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -112,6 +113,11 @@ func TestPythonPublishesOverHTTPThroughFaults(t *testing.T) {
 			t.Errorf("Authorization %q", got)
 		}
 		r.Header.Del("Authorization")
+		body, err := io.ReadAll(r.Body) // who answers before the end of a body may be cut off
+		if err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		switch posts.Add(1) {
 		case 1: // stored, and the answer is lost
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
@@ -139,17 +145,31 @@ func TestPythonPublishesOverHTTPThroughFaults(t *testing.T) {
 	}
 }
 
-// TestPythonPublishesOverNATSThroughCuts needs nats-py, which PYTHONPATH may name.
+// guardedService starts a service that only users with passwords reach, and returns its API.
+func guardedService(t *testing.T) (g *guarded, api string) {
+	t.Helper()
+	g = startGuarded(t)
+	call(t, g.environ, "", "setup").want(t, exitOK)
+	return g, startService(t, g.as("processor")).up(t).API
+}
+
+// TestPythonPublishesOverNATSThroughCuts needs nats-py, which PYTHONPATH may name. It has a publisher's rights and no more.
 func TestPythonPublishesOverNATSThroughCuts(t *testing.T) {
 	if os.Getenv("RUNMETRICS_TEST_NATSPY") != "1" {
 		t.Skip("needs nats-py: RUNMETRICS_TEST_NATSPY=1")
 	}
 	t.Parallel()
-	at := startDev(t)
-	wire := startProxy(t, strings.TrimPrefix(at.NATS, "nats://"))
+	g, api := guardedService(t)
+	wire := startProxy(t, g.address)
+	cuts := 0
 	python(t, func(line string) {
 		if line == "cut me" {
+			cuts++
 			wire.cut()
 		}
-	}, "nats", "nats://"+wire.Addr().String(), at.API)
+	}, "nats", strings.Replace(g.url("publisher"), g.address, wire.Addr().String(), 1), api)
+	if cuts == 0 {
+		t.Error("the connection was never cut")
+	}
+	g.said.wantNoViolation(t)
 }

@@ -14,6 +14,7 @@ publish() takes an event and returns; behind it the same bytes are sent with the
 them, through lost connections and restarted servers, and counted once. While 1,000 events wait for that, publish() waits,
 too. flush(), and the end of the block, return when all are stored; NotStored has those that are not, to be published
 again later. A process that is told to stop should leave the block: let SIGTERM cancel the task that is in it.
+Await every method: without it nothing is published.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class NotStored(Exception):
 class Publisher:
     """Use connect() to make one."""
 
-    def __init__(self, servers: Union[str, list[str]], max_in_flight: int, options: dict[str, Any]):
-        self._servers, self._options = servers, options
+    def __init__(self, servers: Union[str, list[str]], max_in_flight: int, patience: float, options: dict[str, Any]):
+        self._servers, self._patience, self._options = servers, patience, options
         self._room = asyncio.Semaphore(max_in_flight)
         self._connecting = asyncio.Lock()
         self._nats: Any = None
@@ -60,11 +61,12 @@ class Publisher:
 
     @classmethod
     async def connect(cls, servers: Union[str, list[str]] = "nats://127.0.0.1:4222", *, max_in_flight: int = 1000,
-                      **options: Any) -> Publisher:
+                      patience: float = 110, **options: Any) -> Publisher:
         """Waits until a server takes the connection, also where it refuses the password: that is logged, and may be mended.
-        asyncio.wait_for limits it. Options are those of nats.connect: user, password, user_credentials, tls, error_cb."""
-        self = cls(servers, max_in_flight, {"name": "runmetrics publisher", "max_reconnect_attempts": -1,
-                                            "reconnect_time_wait": 1, "inbox_prefix": "_INBOX_publish", **options})
+        asyncio.wait_for limits it. Patience is for how many seconds an event is tried while there is a connection; time
+        without one does not count. Options are those of nats.connect: user, password, user_credentials, tls, error_cb."""
+        self = cls(servers, max_in_flight, patience, {"name": "runmetrics publisher", "max_reconnect_attempts": -1,
+                                                      "reconnect_time_wait": 1, "inbox_prefix": "_INBOX_publish", **options})
         await self._connection()
         return self
 
@@ -97,11 +99,12 @@ class Publisher:
     async def _deliver(self, event: dict[str, Any], data: bytes, headers: dict[str, str]) -> None:
         """Sends until the stream has confirmed. What it has already it drops by the message id, or later runmetrics by the
         event's id."""
-        subject, delay, why = subject_of(event), 0.1, "not sent"
-        while not self._closing:
+        subject, delay, spent, why = subject_of(event), 0.1, 0.0, "not sent"
+        while not self._closing and spent < self._patience:
+            began, connected = monotonic(), False
             try:
-                connection = await self._connection()
-                if connection.is_connected:  # else the client would keep each attempt, and send them all
+                connected = (await self._connection()).is_connected
+                if connected:  # else the client would keep each attempt, and send them all
                     # A cut may leave the client waiting before its own time-out begins.
                     await asyncio.wait_for(self._jetstream.publish(subject, data, timeout=5, headers=headers), 10)
                     return
@@ -115,6 +118,7 @@ class Publisher:
                 why = str(e) or type(e).__name__
             await asyncio.sleep(delay * random.uniform(0.5, 1))
             delay = min(delay * 2, 2)
+            spent += monotonic() - began if connected else 0
         self._lost.append((event, why))
 
     async def _connection(self) -> Any:
@@ -133,10 +137,10 @@ class Publisher:
             lost, self._lost = self._lost, []
             raise NotStored(lost)
 
-    async def close(self, patience: float = 30) -> None:
+    async def close(self, timeout: float = 30) -> None:
         """Gives what is under way so many seconds, and closes the connection."""
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=patience)
+            await asyncio.wait(self._under_way, timeout=timeout)
         self._closing = True
         for task in self._under_way:
             task.cancel()  # which nats-py may swallow: then the task ends with its attempt
