@@ -9,6 +9,7 @@ import (
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
 const (
@@ -52,7 +53,7 @@ func (s *sample) tell(ctx context.Context, e events.Event) error {
 	s.sent = append(s.sent, e) // whatever the answer: the stream may have it
 	ack, err := s.js.PublishMsg(ctx, eventMessage(&e, events.Encode(&e), events.MessageID(&e)))
 	if err != nil {
-		return explain(err)
+		return publish.Explain(err)
 	}
 	s.ack = ack
 	return nil

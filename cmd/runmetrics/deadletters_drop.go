@@ -141,15 +141,19 @@ func (d *dropping) writeText() {
 	}
 }
 
-// resolvePatience is for how long a busy store is asked again to take what became of letters.
-const resolvePatience = time.Minute
+const (
+	// resolvePatience is for how long a busy store is asked again to take what became of letters.
+	resolvePatience = time.Minute
+	// resolvePause is the wait before it is asked the second time; it doubles from there.
+	resolvePause = 250 * time.Millisecond
+)
 
 // resolveAll says of letters what became of them. A store that is away for a moment is asked again: letters that are
 // resolved already are left alone.
 func resolveAll(ctx context.Context, store sinks.Letters, list []sinks.Resolution) error {
 	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
 	defer cancel()
-	for pause := firstPause; ; pause *= 2 {
+	for pause := resolvePause; ; pause *= 2 {
 		_, err := store.ResolveLetters(ctx, list, time.Now())
 		if err == nil || !errors.Is(err, sinks.ErrUnavailable) {
 			return err

@@ -155,11 +155,16 @@ func (q *requeueing) readPayload() error {
 }
 
 func (q *requeueing) requeue(ctx context.Context, conn *nats.Conn) (err error) {
-	if q.publisher, err = newPublisher(conn, &q.refusals); err != nil {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	if q.publisher, err = newPublisher(conn); err != nil {
 		return err
 	}
+	defer q.publisher.Close()
 	q.publisher.receipt = q.receipts.add
-	q.from = &originals{js: q.publisher.js, refusals: &q.refusals}
+	q.from = &originals{js: js, refusals: &q.refusals}
 	bar := startProgress(q.app.stderr, q.log, progressOf{doing: "requeueing", unit: "dead letters", count: q.done.Load})
 	err = q.audited(ctx, "deadletters requeue", q.apply, func() any { return q.report().Counts }, func() error {
 		return q.pages(ctx, true, func(page []sinks.Letter) error { return q.page(ctx, page) })

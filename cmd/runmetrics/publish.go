@@ -58,7 +58,6 @@ type publishing struct {
 	pace     replay.Pace
 	load     load
 
-	refusals  refusals
 	publisher *publisher
 	progress  *progress
 	began     time.Time
@@ -104,14 +103,15 @@ func (p *publishing) run(ctx context.Context, args []string) error {
 		defer file.Close()
 		send = func(ctx context.Context) error { return p.sendLines(ctx, file) }
 	}
-	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish", Inbox: "publish", Refusals: &p.refusals}, log)
+	conn, err := connectNATS(cfg, connection{URL: cfg.natsURL(), Role: "publish", Inbox: "publish"}, log)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if p.publisher, err = newPublisher(conn, &p.refusals); err != nil {
+	if p.publisher, err = newPublisher(conn); err != nil {
 		return err
 	}
+	defer p.publisher.Close()
 	p.began = time.Now()
 	p.progress = startProgress(p.app.stderr, log,
 		progressOf{doing: "publishing", unit: "events", total: total, count: p.publisher.tally.acknowledged})

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,23 +10,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/events"
-	"github.com/apexsalesai/runmetrics/sinks"
+	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
 const (
-	// maxInFlight bounds the messages that are sent and not yet acknowledged.
-	maxInFlight = 1024
-	// ackTimeout is after how long without an acknowledgement a message is sent again.
-	ackTimeout = 10 * time.Second
-	// maxAttempts is how often a message is sent, not counting those that a lost connection ended. Its id keeps the stream
-	// from storing it twice.
-	maxAttempts = 5
-	// maxTrouble is for how long a message is sent again after it first failed.
-	maxTrouble = maxAttempts * ackTimeout
-	// firstPause is the wait before the second attempt; it doubles from there.
-	firstPause = 250 * time.Millisecond
-	// lastWords is how long acknowledgements are waited for after an interruption.
+	// publishPatience is for how long a message is tried. Whoever waits for a command has less than a runtime.
+	publishPatience = 50 * time.Second
+	// streamPatience is for how long a command waits for a stream that nobody seems to have made: a leader may be elected.
+	streamPatience = 5 * time.Second
+	// lastWords is how long acknowledgements are waited for after an interruption, lastTries after a failure.
 	lastWords = 10 * time.Second
+	lastTries = time.Second
 )
 
 // tally is what became of the messages so far. It is read while others count.
@@ -39,168 +31,73 @@ type tally struct {
 
 func (t *tally) acknowledged() int64 { return t.stored.Load() + t.duplicates.Load() }
 
-// publisher sends messages to JetStream without waiting for each. One goroutine calls Publish and Flush.
-//
-// A message whose acknowledgement fails goes back to that goroutine, which sends it again a while after the failure. It
-// sends nothing else until then: a broker in trouble does not get better by more work.
+// publisher publishes for a command. The first message that is given up ends it, and so do a stream that is full and one
+// that is missing, which a runtime would wait for.
 type publisher struct {
 	tally
 
-	refusals *refusals
-	// receipt, where it is not nil, is given each acknowledgement, on the client's goroutine. Flush returns after it.
+	publisher *publish.Publisher
+	// receipt, where it is not nil, is given each acknowledgement. Flush returns after it.
 	receipt func(*nats.Msg, *jetstream.PubAck)
 
-	js     jetstream.JetStream
-	slots  chan struct{} // one for each message in flight
-	failed chan failure  // as roomy as slots, so that the client's goroutines never wait
-	idle   chan struct{} // signalled when a slot came free
-
-	setbacks map[*nats.Msg]setback // of messages that failed before
-
-	mu      sync.Mutex
-	pending map[*nats.Msg]struct{} // given to the client, which has not said what became of them
+	missing time.Time       // since when no stream takes messages; the publisher's goroutine knows
+	failed  context.Context // ends with the failure
+	fail    context.CancelCauseFunc
 }
 
-// setback is what a message has been through.
-type setback struct {
-	attempts int // that failed while connected
-	since    time.Time
-}
-
-// failure is a message that was not acknowledged.
-type failure struct {
-	message *nats.Msg
-	err     error
-	at      time.Time
-}
-
-// newPublisher publishes on the connection, which tells refusals what it may not do.
-func newPublisher(conn *nats.Conn, refusals *refusals) (*publisher, error) {
-	p := &publisher{
-		refusals: refusals,
-		slots:    make(chan struct{}, maxInFlight),
-		failed:   make(chan failure, maxInFlight),
-		idle:     make(chan struct{}, 1),
-		setbacks: make(map[*nats.Msg]setback),
-		pending:  make(map[*nats.Msg]struct{}),
-	}
+func newPublisher(conn *nats.Conn) (*publisher, error) {
+	p := &publisher{}
+	p.failed, p.fail = context.WithCancelCause(context.Background())
 	var err error
-	p.js, err = jetstream.New(conn,
-		jetstream.WithPublishAsyncMaxPending(2*maxInFlight), // never reached: slots are the bound
-		jetstream.WithPublishAsyncTimeout(ackTimeout),
-		jetstream.WithPublishAsyncAckHandler(p.acked),
-		jetstream.WithPublishAsyncErrHandler(p.refused))
-	if err != nil {
-		return nil, fmt.Errorf("use JetStream: %w", err)
-	}
-	return p, nil
+	p.publisher, err = publish.New(publish.Config{
+		Conn:         conn,
+		Patience:     publishPatience,
+		Acknowledged: p.acked,
+		Retrying:     p.retrying,
+		GivenUp:      func(_ *nats.Msg, err error) { p.end(err) },
+	})
+	return p, err
 }
 
 // eventMessage is an event as it is published; data is its JSON, and messageID what JetStream drops repeats by.
 func eventMessage(e *events.Event, data []byte, messageID string) *nats.Msg {
-	m := nats.NewMsg(events.Subject(e.CampaignID, e.RunID))
+	m := publish.Message(e, data)
 	m.Header.Set(jetstream.MsgIDHeader, messageID)
-	m.Data = data
 	return m
 }
 
-// Publish sends a message, as soon as there is room for one more in flight. An error is final: of the context, or of a
-// message that was sent maxAttempts times or has failed for maxTrouble, or that the stream refuses.
+// Publish sends a message, as soon as there is room for one more in flight. An error is final: of the context, or why an
+// earlier message failed.
 func (p *publisher) Publish(ctx context.Context, m *nats.Msg) error {
-	for {
-		select {
-		case f := <-p.failed:
-			if err := p.again(ctx, f); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		select {
-		case p.slots <- struct{}{}:
-			p.send(m)
-			return nil
-		case f := <-p.failed:
-			if err := p.again(ctx, f); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return p.publisher.PublishMsg(ctx, m)
 }
 
-// Flush returns when everything sent was acknowledged, with the first final error. Once the context has ended nothing
-// is sent again, and the acknowledgements under way are waited for a while longer.
+// Flush returns when everything sent is acknowledged, with the first failure. After a failure, or once the context has
+// ended, it waits for a short while only.
 func (p *publisher) Flush(ctx context.Context) error {
-	var final error
 	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })()
-	for len(p.slots) > 0 && patience.Err() == nil {
-		select {
-		case f := <-p.failed:
-			if final != nil || ctx.Err() != nil {
-				p.release() // it stays unsent
-				continue
-			}
-			final = p.again(ctx, f)
-		case <-p.idle:
-		case <-patience.Done():
-		}
-	}
-	return errors.Join(final, ctx.Err())
-}
-
-// send hands a message that has a slot to the client. A client that cannot write says so at once, and perhaps a second
-// time when it finds its connection lost.
-func (p *publisher) send(m *nats.Msg) {
-	p.mu.Lock()
-	p.pending[m] = struct{}{}
-	p.mu.Unlock()
-	if _, err := p.js.PublishMsgAsync(m); err != nil {
-		p.refused(p.js, m, err)
-	}
-}
-
-// settle tells whether this is the first word on what became of a message.
-func (p *publisher) settle(m *nats.Msg) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, first := p.pending[m]
-	delete(p.pending, m)
-	return first
-}
-
-// again sends a failed message once more, in the slot that it still has.
-func (p *publisher) again(ctx context.Context, f failure) error {
-	t, again := p.setbacks[f.message]
-	if !again {
-		t.since = f.at
-	}
-	if !errors.Is(f.err, nats.ErrDisconnected) {
-		t.attempts++
-	}
-	p.setbacks[f.message] = t
-	err := p.refusals.explain(f.err)
-	if t.attempts >= maxAttempts || f.at.Sub(t.since) >= maxTrouble || !passing(err) {
-		p.release()
-		return fmt.Errorf("publish to %s: %w", f.message.Subject, explain(err))
-	}
-	select {
-	case <-time.After(time.Until(f.at.Add(firstPause << max(0, t.attempts-1)))):
-		p.send(f.message)
-		return nil
-	case <-ctx.Done():
-		p.release()
+	defer context.AfterFunc(p.failed, func() { time.AfterFunc(lastTries, cancel) })()
+	err := p.publisher.Flush(patience)
+	switch {
+	case p.failed.Err() != nil:
+		return context.Cause(p.failed)
+	case ctx.Err() != nil:
 		return ctx.Err()
 	}
+	return err
 }
 
-func (p *publisher) acked(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.PubAck) {
-	if !p.settle(m) {
-		return
-	}
+// Close ends the publisher at once. Flush comes before it.
+func (p *publisher) Close() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = p.publisher.Close(over) // what is left was said by Flush
+}
+
+func (p *publisher) acked(m *nats.Msg, ack *jetstream.PubAck) {
+	p.missing = time.Time{}
 	if ack.Duplicate {
 		p.duplicates.Add(1)
 	} else {
@@ -209,47 +106,23 @@ func (p *publisher) acked(_ jetstream.JetStream, m *nats.Msg, ack *jetstream.Pub
 	if p.receipt != nil {
 		p.receipt(m, ack)
 	}
-	p.release()
 }
 
-// refused is called by the client with its lock held, so it only passes the message on.
-func (p *publisher) refused(_ jetstream.JetStream, m *nats.Msg, err error) {
-	if p.settle(m) {
-		p.failed <- failure{m, err, time.Now()}
-	}
-}
-
-func (p *publisher) release() {
-	<-p.slots
-	select {
-	case p.idle <- struct{}{}:
-	default:
-	}
-}
-
-// passing tells whether an error may go away by itself. JetStream answers 503 while it has no leader, and also when a
-// stream is full, which takes longer to mend than anybody waits.
-func passing(err error) bool {
-	var answer *jetstream.APIError
-	if !errors.As(err, &answer) {
-		return !errors.Is(err, sinks.ErrBlocked)
-	}
-	return answer.Code == 503 && answer.ErrorCode != streamStoreFailed
-}
-
-// streamStoreFailed is JetStream's code for a message that did not fit into its stream.
-const streamStoreFailed jetstream.ErrorCode = 10077
-
-// explain adds what to do.
-func explain(err error) error {
-	var answer *jetstream.APIError
+// retrying ends what takes longer to mend than anybody waits.
+func (p *publisher) retrying(_ *nats.Msg, err error) {
 	switch {
-	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return errors.New("no stream takes this subject; run `runmetrics setup`, or start `runmetrics run`; " +
-			"where there are several streams, `runmetrics doctor` tells whether NATS maps subjects to them")
-	case errors.As(err, &answer) && answer.ErrorCode == streamStoreFailed:
-		return fmt.Errorf("the stream does not take it: %s; if it is full, `runmetrics setup --max-bytes` gives it more room",
-			answer.Description)
+	case publish.IsFull(err):
+		p.end(err)
+	case !errors.Is(err, jetstream.ErrNoStreamResponse):
+	case p.missing.IsZero():
+		p.missing = time.Now()
+	case time.Since(p.missing) > streamPatience:
+		p.end(err)
 	}
-	return err
+}
+
+// end lets nothing more be published.
+func (p *publisher) end(reason error) {
+	p.publisher.Refuse(reason)
+	p.fail(reason)
 }

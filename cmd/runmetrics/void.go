@@ -70,7 +70,6 @@ type voiding struct {
 	cfg       *Config
 	log       *slog.Logger
 	store     sinks.Store
-	refusals  refusals
 	conn      *nats.Conn
 	publisher *publisher   // nil without --apply
 	judged    atomic.Int64 // runs, for the progress
@@ -132,6 +131,7 @@ func (v *voiding) run(ctx context.Context, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
+	defer v.publisher.Close()
 	err = v.work(ctx)
 	if flushed := v.publisher.Flush(ctx); err == nil {
 		err = flushed
@@ -141,14 +141,14 @@ func (v *voiding) run(ctx context.Context, _ []string) (err error) {
 }
 
 func (v *voiding) connect() (err error) {
-	v.conn, err = connectNATS(v.cfg, connection{URL: v.cfg.natsURL(), Role: "void", Refusals: &v.refusals}, v.log)
+	v.conn, err = connectNATS(v.cfg, connection{URL: v.cfg.natsURL(), Role: "void"}, v.log)
 	switch {
 	case err != nil && embeddedIsDown(v.cfg, err):
 		return fmt.Errorf("%w: its server is a part of `runmetrics run`; start that", err)
 	case err != nil || !v.report.Applied:
 		return err
 	}
-	v.publisher, err = newPublisher(v.conn, &v.refusals)
+	v.publisher, err = newPublisher(v.conn)
 	return err
 }
 

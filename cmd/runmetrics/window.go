@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -106,6 +107,9 @@ func (s *service) metrics() (http.Handler, error) {
 	}
 	return newMetrics(m)
 }
+
+// ackTimeout is after how long without an acknowledgement a posted event is an error, which who posted it has to repeat.
+const ackTimeout = 10 * time.Second
 
 // publish sends all events before it waits for what the streams say. Where one cannot be sent, those behind it are not
 // sent either.

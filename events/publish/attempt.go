@@ -58,7 +58,7 @@ func (s *sender) fail(f *flight, err error, now time.Time) {
 	case !s.connected || errors.Is(err, nats.ErrDisconnected):
 		return // look sends it as soon as there is a connection
 	case !passing(err) || s.clock.now(now)-f.began >= s.config.Patience:
-		s.giveUp(f, explain(err))
+		s.giveUp(f, Explain(err))
 		return
 	}
 	pause := min(firstPause<<min(f.failures, 16), maxPause)
@@ -66,7 +66,7 @@ func (s *sender) fail(f *flight, err error, now time.Time) {
 	f.due = now.Add(pause/2 + rand.N(pause)) // not all at once
 	s.wakeAt(f.due)
 	if s.config.Retrying != nil {
-		s.config.Retrying(f.message, publishing(f.message, explain(err)))
+		s.config.Retrying(f.message, publishing(f.message, Explain(err)))
 	}
 }
 

@@ -28,12 +28,18 @@ func passing(err error) bool {
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, nats.ErrBadSubject) && !errors.Is(err, nats.ErrInvalidMsg)
 }
 
+// IsFull tells whether an error is that a stream or an account has no room for a message.
+func IsFull(err error) bool {
+	var answer *jetstream.APIError
+	return errors.As(err, &answer) && full(answer)
+}
+
 func full(answer *jetstream.APIError) bool {
 	return answer.ErrorCode == streamStoreFailed || answer.ErrorCode == accountResourcesExceeded
 }
 
-// explain adds what to do.
-func explain(err error) error {
+// Explain adds to an error of JetStream's what to do about it.
+func Explain(err error) error {
 	var answer *jetstream.APIError
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):

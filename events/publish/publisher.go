@@ -26,7 +26,8 @@ var ErrClosed = errors.New("the publisher is closed")
 
 // Config says where to publish, and who is told what became of it. Only Conn is required.
 //
-// The funcs are called one at a time, on the publisher's goroutine. They must be quick, and must not call the publisher.
+// The funcs are called one at a time, on the publisher's goroutine. They must be quick, and call nothing of the
+// publisher but Refuse.
 type Config struct {
 	// Conn is a connection to NATS, such as Connect makes. The publisher neither changes nor closes it.
 	Conn *nats.Conn
@@ -100,8 +101,8 @@ func New(c Config) (*Publisher, error) {
 // Publish validates an event and sends it, without waiting for the stream. It waits for room where MaxInFlight messages
 // are under way. The event may be changed as soon as it returns. Where the context has a span, the message carries it.
 //
-// An error means that nothing was sent: it is an *events.Rejection, the context's cause, ErrClosed, or that the connection
-// was closed for good. What happens later is told by Flush and Close.
+// An error means that nothing was sent: it is an *events.Rejection, the context's cause, ErrClosed, the reason of Refuse,
+// or that the connection was closed for good. What happens later is told by Flush and Close.
 func (p *Publisher) Publish(ctx context.Context, e *events.Event) error {
 	data, rejected := events.EncodeChecked(e, time.Now())
 	if rejected != nil {
@@ -144,8 +145,10 @@ func (p *Publisher) accept(f *flight, m *nats.Msg) error {
 	return nil
 }
 
-// refuse ends accepting, for the first reason that is given.
-func (p *Publisher) refuse(reason error) {
+// Refuse accepts nothing more: from now on Publish returns the reason, of several calls the first one's. What was accepted
+// before is still tried. It is for programs that publish a whole and have no use for parts of it, and may be called by the
+// funcs of Config.
+func (p *Publisher) Refuse(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended == nil {
@@ -193,7 +196,7 @@ func (p *Publisher) wait(ctx context.Context) bool {
 //
 // A write into a connection that takes nothing cannot be interrupted: it may keep Close for nats.FlusherTimeout.
 func (p *Publisher) Close(ctx context.Context) error {
-	p.refuse(ErrClosed)
+	p.Refuse(ErrClosed)
 	p.wait(ctx)
 	p.stopped.Do(func() { close(p.stop) })
 	<-p.done

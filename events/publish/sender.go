@@ -115,7 +115,7 @@ func (s *sender) end() {
 	reason := errUnacknowledged
 	if s.conn.IsClosed() {
 		reason = closedConnection(s.conn)
-		s.refuse(reason)
+		s.Refuse(reason)
 	}
 	_ = s.incoming.Unsubscribe() // a closed connection has none
 	s.conn.RemoveStatusListener(s.statuses)
