@@ -50,17 +50,18 @@ func (r *report) add(err, kind error) {
 	}
 }
 
-// take returns what was collected, with what still waits, and begins anew. It is nil where that is nothing.
+// take returns what was collected, with what still waits and why nobody waits for it, and begins anew. It is nil where
+// that is nothing.
 func (r *report) take(waiting int, cause error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.givenUp == 0 && waiting == 0 {
+		return nil
+	}
 	u := &Unpublished{GivenUp: r.givenUp, Waiting: waiting, Causes: r.causes}
-	if cause != nil {
+	if waiting > 0 {
 		u.Causes = append(u.Causes, cause)
 	}
 	r.givenUp, r.causes, r.kinds = 0, nil, nil
-	if u.GivenUp == 0 && cause == nil {
-		return nil
-	}
 	return u
 }
