@@ -50,32 +50,6 @@ func shell(t *testing.T, tool, line, stdin string) (said string) {
 	return string(out)
 }
 
-// readmeCommands returns the commands of a section of the README, which may be several lines.
-func readmeCommands(t *testing.T, section string) (commands []string) {
-	t.Helper()
-	_, after, found := strings.Cut(readFile(t, "../../README.md"), "\n## "+section+"\n")
-	if !found {
-		t.Fatalf("the README has no section %q", section)
-	}
-	body, _, _ := strings.Cut(after, "\n## ")
-	for n, block := range strings.Split(body, "```") {
-		lines, isShell := strings.CutPrefix(block, "sh\n")
-		if n%2 == 0 || !isShell {
-			continue
-		}
-		command := ""
-		for line := range strings.Lines(lines) {
-			command += line
-			if strings.HasSuffix(line, "\\\n") || strings.Count(command, "'")%2 == 1 {
-				continue
-			}
-			commands = append(commands, strings.TrimSpace(command))
-			command = ""
-		}
-	}
-	return commands
-}
-
 // TestReadmePublishes runs the README's commands that publish, twice, as they stand there but for addresses.
 func TestReadmePublishes(t *testing.T) {
 	tool := natsTool(t)
@@ -83,11 +57,11 @@ func TestReadmePublishes(t *testing.T) {
 	at := startDev(t)
 	_, err := exec.LookPath("curl")
 	curl := err == nil
-	commands := readmeCommands(t, "Publish events")
-	if len(commands) != 7 {
-		t.Fatalf("%d commands: %q", len(commands), commands)
+	shown := shownCommands(section(t, readFile(t, "../../README.md"), "## Publish events"))
+	if len(shown) != 7 {
+		t.Fatalf("%d commands: %q", len(shown), shown)
 	}
-	for _, line := range slices.Concat(commands, commands) {
+	for _, line := range slices.Concat(shown, shown) {
 		line = strings.NewReplacer("nats://127.0.0.1:4222", at.NATS, "http://localhost:8080", at.API).Replace(line)
 		program, _, _ := strings.Cut(line, " ")
 		own, isOwn := strings.CutPrefix(line, "go run ./cmd/runmetrics ")
@@ -110,9 +84,15 @@ func TestReadmePublishes(t *testing.T) {
 			want["summer-sale"]++
 		}
 	}
+	wantExecutions(t, at.API, want)
+}
+
+// wantExecutions waits until each campaign has so many executions.
+func wantExecutions(t *testing.T, api string, want map[string]int64) {
+	t.Helper()
 	for campaign, n := range want {
 		eventually(t, fmt.Sprintf("%s has %d executions", campaign, n), func() bool {
-			return executions(list(t, at.API, campaign)) == n
+			return executions(list(t, api, campaign)) == n
 		})
 	}
 }
@@ -199,13 +179,4 @@ func differingRuns(t *testing.T, api string, want map[events.Key]aggregate.Metri
 		different = append(different, key.RunID)
 	}
 	return different
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

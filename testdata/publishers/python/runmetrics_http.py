@@ -135,6 +135,11 @@ class Publisher:
 
 # What follows is the same in runmetrics_nats.py.
 
+try:
+    from opentelemetry.propagate import inject
+except ImportError:
+    inject = None
+
 MAX_EVENT = 65536  # bytes
 
 
@@ -175,12 +180,9 @@ def shortened(text: Optional[str], units: int) -> Optional[str]:
 
 def current_traceparent() -> Optional[str]:
     """The W3C trace context of the caller's span, where OpenTelemetry is installed and there is one."""
-    try:
-        from opentelemetry.propagate import inject
-    except ImportError:
-        return None
     carrier: dict[str, str] = {}
-    inject(carrier)
+    if inject is not None:
+        inject(carrier)
     return carrier.get("traceparent")
 
 
@@ -192,10 +194,11 @@ class Run:
         self._attempts: dict[str, int] = {}  # by agent, of those started
         self._started: dict[tuple[str, int], float] = {}  # when, by a clock that is never set
 
-    def say(self, event_type: str, event_id: Optional[str] = None, **fields: Any) -> Any:
-        """Publishes an event of now. What is None is left out."""
+    def say(self, event_type: str, event_id: Optional[str] = None, at: Optional[datetime] = None, **fields: Any) -> Any:
+        """Publishes an event, of now where no time is given. What is None is left out."""
+        at = (at or datetime.now(timezone.utc)).astimezone(timezone.utc)
         event = {"id": event_id or str(uuid.uuid4()), "type": event_type, **self._key,
-                 "occurredAt": datetime.now(timezone.utc).isoformat().replace("+00:00", "Z"), **fields}
+                 "occurredAt": at.isoformat().replace("+00:00", "Z"), **fields}
         return self._publish({name: value for name, value in event.items() if value is not None})
 
     def agent_started(self, agent_id: str, *, attempt: Optional[int] = None, agent_name: Optional[str] = None) -> Any:
@@ -208,7 +211,7 @@ class Run:
     def agent_finished(self, agent_id: str, status: str, *, attempt: Optional[int] = None, latency_ms: Optional[float] = None,
                        tokens_in: int = 0, tokens_out: int = 0, cost_usd: Union[Decimal, int, float, str, None] = None,
                        assets_generated: int = 0, agent_name: Optional[str] = None, model: Optional[str] = None,
-                       error: Optional[str] = None, event_id: Optional[str] = None) -> Any:
+                       error: Optional[str] = None, event_id: Optional[str] = None, ended_at: Optional[datetime] = None) -> Any:
         """An agent's attempt ends: succeeded, failed or cancelled. A cost that is not known stays None. Said again, also by
         another process, it has the same id and is counted once. Where no agent_started was called, give latency_ms."""
         attempt = attempt or self._attempts.get(agent_id, 1)
@@ -221,8 +224,8 @@ class Run:
             event_id = f"{agent_id}/{attempt}"
             if len(event_id.encode("utf-16-le")) > 2 * 128:
                 event_id = str(uuid.uuid5(run_key(*self._key.values()), event_id))
-        return self.say("agent.finished", event_id, agentId=agent_id, attempt=attempt, status=status, latencyMs=latency_ms,
-                        tokensIn=tokens_in, tokensOut=tokens_out, assetsGenerated=assets_generated,
+        return self.say("agent.finished", event_id, ended_at, agentId=agent_id, attempt=attempt, status=status,
+                        latencyMs=latency_ms, tokensIn=tokens_in, tokensOut=tokens_out, assetsGenerated=assets_generated,
                         costUSD=None if cost_usd is None else decimal_text(cost_usd), agentName=shortened(agent_name, 256),
                         model=shortened(model, 256), error=shortened(error, 2048))
 
