@@ -55,14 +55,13 @@ func (l *load) stop() {
 	l.running.Wait()
 }
 
-// wantAll compares the stream with what was published: nothing lost, nothing else, and each as it was. It returns how
-// many messages the stream has besides, which are repetitions.
-func (l *load) wantAll(t *testing.T, b *broker) int {
+// wantAll compares the stream with what was published: nothing lost, nothing double, nothing else, and each as it was.
+func (l *load) wantAll(t *testing.T, b *broker) {
 	t.Helper()
 	stored := b.storedEvents(t)
 	n := int(l.accepted.Load())
-	if len(stored) != n {
-		t.Errorf("the stream has %d of %d events", len(stored), n)
+	if messages := b.messages(t); len(stored) != n || messages != n {
+		t.Errorf("the stream has %d of %d events in %d messages", len(stored), n, messages)
 	}
 	for i := range n {
 		e := execution(i)
@@ -70,7 +69,6 @@ func (l *load) wantAll(t *testing.T, b *broker) int {
 			t.Fatalf("of %s the stream has %s", events.Encode(&e), events.Encode(&got))
 		}
 	}
-	return len(b.stored(t)) - n
 }
 
 // luck is what a test draws from; RUNMETRICS_TEST_SEED repeats a run.

@@ -2,7 +2,10 @@ package publish_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -17,7 +20,16 @@ import (
 	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(brokerVariable); url != "" {
+		if err := runtimeMain(url); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long tests wait for what takes a moment: others may use the machine, too.
 const patience = 60 * time.Second
@@ -45,15 +57,22 @@ func startBroker(t testing.TB, change ...func(*server.Options)) *broker {
 
 func (b *broker) start(t testing.TB) {
 	t.Helper()
-	options := b.options // the server changes its own
 	var err error
-	if b.server, err = server.NewServer(&options); err != nil {
-		t.Fatal(err)
+	b.server, err = startServer(b.options)
+	must(t, err)
+}
+
+// startServer is given its options by value, because the server changes them.
+func startServer(options server.Options) (*server.Server, error) {
+	s, err := server.NewServer(&options)
+	if err != nil {
+		return nil, err
 	}
-	b.server.Start()
-	if !b.server.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the broker did not start")
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		return nil, errors.New("the broker did not start")
 	}
+	return s, nil
 }
 
 func (b *broker) stop() {
