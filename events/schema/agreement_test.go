@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,22 +26,7 @@ func TestSchemaAndDecoderAgreeOnRandomEvents(t *testing.T) {
 		payload := event.json()
 		decoded, rejected := events.Decode(events.Message{Data: payload})
 		refused := v.judge(v.event, payload)
-		broken := beyondOf(payload)
-		switch {
-		case rejected == nil && refused != nil:
-			t.Fatalf("%s\nthe decoder accepts it, the schema does not: %v", payload, refused)
-		case rejected == nil && len(broken) > 0:
-			t.Fatalf("%s\nthe decoder accepts it, though it breaks %v", payload, broken)
-		case rejected != nil && refused == nil:
-			for _, f := range rejected.Fields {
-				if broken[f.Field] == "" {
-					t.Fatalf("%s\nthe schema accepts it, the decoder does not: %v", payload, rejected)
-				}
-			}
-			if len(rejected.Fields) == 0 {
-				t.Fatalf("%s\nthe schema accepts it, the decoder does not: %v", payload, rejected)
-			}
-		}
+		wantAgreement(t, payload, rejected, refused, beyondOf(payload))
 		for _, of := range schema.Types {
 			err := v.judge(v.of(of), payload)
 			if rejected == nil && (err == nil) != (of == decoded.Type) {
@@ -53,28 +39,74 @@ func TestSchemaAndDecoderAgreeOnRandomEvents(t *testing.T) {
 	})
 }
 
+// wantAgreement compares what decoder and schema say of a payload, in which the fields of broken break a rule that no
+// schema can say.
+func wantAgreement(t *rapid.T, payload []byte, rejected *events.Rejection, refused error, broken map[string]string) {
+	switch {
+	case rejected == nil && refused != nil:
+		t.Fatalf("%s\nthe decoder accepts it, the schema does not: %v", payload, refused)
+	case rejected == nil && len(broken) > 0:
+		t.Fatalf("%s\nthe decoder accepts it, though it breaks %v", payload, broken)
+	case rejected == nil || refused != nil:
+		return
+	}
+	explained := len(rejected.Fields) > 0
+	for _, f := range rejected.Fields {
+		explained = explained && broken[f.Field] != ""
+	}
+	if !explained {
+		t.Fatalf("%s\nthe schema accepts it, the decoder does not: %v", payload, rejected)
+	}
+}
+
+// The same for CloudEvents: the event inside is changed, and so is what the envelope has for it.
+func TestSchemaAndDecoderAgreeOnRandomCloudEvents(t *testing.T) {
+	v := newValidators(t)
+	bases := goodEvents(t)
+	rapid.Check(t, func(t *rapid.T) {
+		inside := rapid.SampledFrom(bases).Draw(t, "base").change(t)
+		for _, field := range []string{"id", "occurredAt"} {
+			switch rapid.IntRange(0, 3).Draw(t, field+" inside") {
+			case 0:
+				delete(inside, field)
+			case 1:
+				inside[field] = "null"
+			}
+		}
+		envelope := wire{"specversion": `"1.0"`, "source": `"/x"`, "type": `"x"`, "id": `"ce-1"`, "time": `"2026-02-14T10:00:00Z"`,
+			"data": string(inside.json())}
+		for range rapid.IntRange(0, 2).Draw(t, "changes of the envelope") {
+			field := rapid.SampledFrom([]string{"id", "time", "type", "data_base64"}).Draw(t, "attribute")
+			kind := map[string]string{"id": "id", "time": "occurredAt"}[field]
+			envelope[field] = aValue(kind).Draw(t, field)
+		}
+		payload := envelope.json()
+		_, rejected := events.Decode(events.Message{Data: payload})
+		refused := v.judge(v.cloudEvent, payload)
+		for field, attribute := range map[string]string{"id": "id", "occurredAt": "time"} {
+			if raw, given := inside[field]; !given || raw == "null" {
+				inside[field] = envelope[attribute]
+			}
+		}
+		wantAgreement(t, payload, rejected, refused, beyondOf(inside.json()))
+		if (v.judge(v.inAsyncAPI("cloudEvent"), payload) == nil) != (refused == nil) {
+			t.Fatalf("%s\nthe schema in asyncapi.json does not say what that of its own does: %v", payload, refused)
+		}
+	})
+}
+
 // wire is an event as a producer writes it: raw JSON values by property name.
 type wire map[string]string
 
 func (w wire) json() []byte {
 	var b strings.Builder
-	for i, name := range slices.Sorted(mapKeys(w)) {
+	for i, name := range slices.Sorted(maps.Keys(w)) {
 		b.WriteString("{,"[min(i, 1):][:1] + strconv.Quote(name) + ":" + w[name])
 	}
 	if len(w) == 0 {
 		b.WriteByte('{')
 	}
 	return []byte(b.String() + "}")
-}
-
-func mapKeys(w wire) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for name := range w {
-			if !yield(name) {
-				return
-			}
-		}
-	}
 }
 
 // goodEvents are those of the corpus whose payload is an event, but for the large ones.
@@ -110,10 +142,7 @@ var fieldsOfMetrics = []string{"campaignId", "runId", "phase", "agentsTotal", "a
 
 // change changes one to three fields.
 func (w wire) change(t *rapid.T) wire {
-	changed := make(wire)
-	for name, value := range w {
-		changed[name] = value
-	}
+	changed := maps.Clone(w)
 	for range rapid.IntRange(1, 3).Draw(t, "changes") {
 		if strings.HasPrefix(changed["metrics"], "{") && rapid.Bool().Draw(t, "inside metrics") {
 			changed["metrics"] = string(wireOf([]byte(changed["metrics"])).set(t, fieldsOfMetrics).json())
