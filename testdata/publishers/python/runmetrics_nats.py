@@ -83,6 +83,8 @@ class Publisher:
 
     async def publish(self, event: dict[str, Any]) -> None:
         """Takes an event, when there is room for it."""
+        if self._closing:
+            raise RuntimeError("the publisher is closed")
         data, headers = encode(event), {"Nats-Msg-Id": message_id(event)}
         trace = current_traceparent()
         if trace:
