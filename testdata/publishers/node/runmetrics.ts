@@ -6,7 +6,7 @@
  *     const nc = await connect(connectionOptions({ servers: "nats://127.0.0.1:4222" })); // of @nats-io/transport-node
  *     const publisher = new Publisher(nc);
  *     process.once("SIGTERM", () => void publisher.close().finally(() => process.exit()));
- *     const run = await publisher.startRun({ campaignId: "spring/26", runId: "run 7", phase: "2-3", agentsExpected: 1 });
+ *     const run = await publisher.startRun({ campaignId: "spring/26", runId: "run 7", phase: "2-3", agentsExpected: 3 });
  *     await run.agentStarted("writer");
  *     await run.agentFinished({ agentId: "writer", status: "succeeded", tokensIn: 1200, costUSD: "0.0123" });
  *     await run.finishRun();
@@ -107,6 +107,7 @@ export class Publisher {
   private readonly options: Options;
   private inFlight = 0;
   private lost = 0; // since the last flush
+  private complainedAt = 0; // at most once a second
   private closeBy = Infinity;
   private connected = true;
   private readonly waiting: (() => void)[] = []; // for room
@@ -206,7 +207,10 @@ export class Publisher {
     const { campaignId, runId, id } = event;
     const error = new Error(`event ${id} of run ${runId} of ${campaignId} was not stored: ${textOf(cause)}`, { cause });
     if (this.options.onError) this.options.onError(error, event);
-    else console.error(`runmetrics: ${error.message}`);
+    else if (Date.now() - this.complainedAt > 1_000) {
+      this.complainedAt = Date.now();
+      console.error(`runmetrics: ${error.message} (${this.lost} lost since the last flush)`);
+    }
   }
 }
 
@@ -251,7 +255,7 @@ export class RunHandle {
 }
 
 /** Makes an event of what was said of it. Its texts are cut to fit: an error message may have any length. */
-function eventOf(run: RunNames, said: Partial<Execution>, fields: Partial<RunEvent>): RunEvent {
+export function eventOf(run: RunNames, said: Partial<Execution>, fields: Partial<RunEvent>): RunEvent {
   const { traceparent: _, ...more } = said;
   const { campaignId, runId, phase } = run;
   const fit = (text: string | undefined, length: number) =>
