@@ -37,9 +37,11 @@ func structuredMode(header map[string][]string) (bool, *Rejection) {
 	case format == "" || format == "+json":
 		return true, nil
 	case strings.HasPrefix(format, "-batch"):
-		return false, &Rejection{Reason: Malformed, Detail: "a batch of CloudEvents cannot be one message: publish each as a message of its own"}
+		return false, &Rejection{Reason: Malformed, Detail: "a batch of CloudEvents cannot be one message: publish " +
+			"each as a message of its own"}
 	}
-	return false, &Rejection{Reason: Malformed, Detail: "CloudEvents can be read in their JSON format only, application/cloudevents+json"}
+	return false, &Rejection{Reason: Malformed, Detail: "CloudEvents can be read in their JSON format only, " +
+		"application/cloudevents+json"}
 }
 
 // takeData makes o the event that stands in the data of the envelope o.
@@ -54,7 +56,8 @@ func (o *object) takeData() *Rejection {
 			return &Rejection{Reason: Malformed, Detail: "data_base64 of the CloudEvent must be a string in base64"}
 		}
 	} else if data == nil || data.Kind() != '{' {
-		return &Rejection{Reason: Malformed, Detail: "data of the CloudEvent must be a JSON object, not text that holds one"}
+		return &Rejection{Reason: Malformed, Detail: "data of the CloudEvent must be a JSON object, not text that " +
+			"holds one"}
 	}
 	*o = object{}
 	if err := o.scan(data); err != nil { // not of data, which is valid as part of the message

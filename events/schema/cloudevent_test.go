@@ -3,7 +3,8 @@ package schema_test
 import "github.com/apexsalesai/runmetrics/events"
 
 // base64Pattern is text in base64, which may have line breaks.
-const base64Pattern = `^[\r\n]*(?:(?:[A-Za-z0-9+/][\r\n]*){4})*(?:(?:[A-Za-z0-9+/][\r\n]*){2}=[\r\n]*=[\r\n]*|(?:[A-Za-z0-9+/][\r\n]*){3}=[\r\n]*)?$`
+const base64Pattern = `^[\r\n]*(?:(?:[A-Za-z0-9+/][\r\n]*){4})*` +
+	`(?:(?:[A-Za-z0-9+/][\r\n]*){2}=[\r\n]*=[\r\n]*|(?:[A-Za-z0-9+/][\r\n]*){3}=[\r\n]*)?$`
 
 // cloudEvent is the schema of a structured CloudEvent. Its own type is not looked at; the event inside has one.
 func cloudEvent(ref func(events.Type) object) object {
@@ -28,7 +29,8 @@ func cloudEvent(ref func(events.Type) object) object {
 			{"time", object{describe("It is the event's occurredAt where data has none.")}},
 			{"datacontenttype", object{describe("application/json or nothing; not looked at.")}},
 			{"data", object{describe("The event. It may lack id and occurredAt."), {"type", list{"object", "null"}}}},
-			{"data_base64", object{describe("The event in base64, instead of data: what libraries make of data given as bytes."),
+			{"data_base64", object{describe("The event in base64, instead of data: what libraries make of data given " +
+				"as bytes."),
 				{"type", list{"string", "null"}}, {"contentEncoding", "base64"}, {"contentMediaType", "application/json"},
 				{"pattern", base64Pattern}, beyond("data-base64")}},
 		}},

@@ -23,26 +23,28 @@ const (
 	home    = "https://raw.githubusercontent.com/apexsalesai/runmetrics/main/events/schema/"
 )
 
-const aboutAll = " UTF-8 JSON, at most 65536 bytes, no name twice. For optional fields null is the same as leaving them out. " +
-	"Integers may be written 5.0 or 1e3. Fields of other types and unknown ones are ignored. Ids are compared as they " +
-	"are: case matters, nothing is normalised."
+const aboutAll = " UTF-8 JSON, at most 65536 bytes, no name twice. For optional fields null is the same as leaving " +
+	"them out. Integers may be written 5.0 or 1e3. Fields of other types and unknown ones are ignored. Ids are " +
+	"compared as they are: case matters, nothing is normalised."
 
 // about says what an event of a type reports.
 var about = map[events.Type]string{
-	events.AgentFinished: "One execution of an agent ended: one attempt, with what it took and cost. Every attempt counts into " +
-		"the sums; of each agent the one with the highest attempt counts as its outcome.",
-	events.AgentStarted: "An agent began to work. It lets the run show agents under way, and those that never reported back.",
-	events.RunStarted:   "A run began. It is optional; it can say how many agents the run will have.",
-	events.RunFinished:  "A run ended. Events that come later still count.",
-	events.RunReported: "A runtime that aggregates by itself reports the whole record of a run. As soon as the run has an " +
-		"agent.finished event, executions win and the report is kept aside.",
+	events.AgentFinished: "One execution of an agent ended: one attempt, with what it took and cost. Every attempt " +
+		"counts into the sums; of each agent the one with the highest attempt counts as its outcome.",
+	events.AgentStarted: "An agent began to work. It lets the run show agents under way, and those that never " +
+		"reported back.",
+	events.RunStarted:  "A run began. It is optional; it can say how many agents the run will have.",
+	events.RunFinished: "A run ended. Events that come later still count.",
+	events.RunReported: "A runtime that aggregates by itself reports the whole record of a run. As soon as the run " +
+		"has an agent.finished event, executions win and the report is kept aside.",
 	events.ExecutionsVoided: "These events of the run count nowhere, whether they come before or after this one.",
 }
 
 // typeOf is the field that tells the types apart.
 func typeOf(t events.Type) property {
 	if t == events.AgentFinished {
-		return maybe("type", optionalChoice("What the event reports. Left out or null it is agent.finished.", string(t)))
+		return maybe("type", optionalChoice("What the event reports. Left out or null it is "+
+			"agent.finished.", string(t)))
 	}
 	return required("type", object{describe("What the event reports."), {"type", "string"}, {"const", string(t)}})
 }
@@ -50,19 +52,24 @@ func typeOf(t events.Type) property {
 // envelope are the fields of all events. loose is for the inside of a CloudEvent, whose envelope may have the id and the
 // time.
 func envelope(t events.Type, loose bool) []property {
-	id := required("id", name(events.MaxID, "Unique among all events of the run, of any type. The same id again is counted once, "+
-		"for ever; so a retry sends the same id. For agent.finished <agentId>/<attempt> is a good one."))
-	at := required("occurredAt", moment("When it happened; of agent.finished, when it ended. RFC 3339 such as 2026-02-14T14:47:08.035Z, "+
-		"from 2000-01-01 to at most 24 hours ahead of the stream's clock. Digits beyond microseconds are cut off."))
+	id := required("id", name(events.MaxID, "Unique among all events of the run, of any type. The same id again is "+
+		"counted once, for ever; so a retry sends the same id. For agent.finished <agentId>/<attempt> is a good "+
+		"one."))
+	at := required("occurredAt", moment("When it happened; of agent.finished, when it ended. RFC 3339 such as "+
+		"2026-02-14T14:47:08.035Z, from 2000-01-01 to at most 24 hours ahead of the stream's clock. Digits beyond "+
+		"microseconds are cut off."))
 	if loose {
 		id, at = maybe("id", optional(id.schema)), maybe("occurredAt", optional(at.schema))
 	}
-	version := optional(object{describe("Version of the contract."), {"type", "integer"}, {"enum", list{events.Version, nil}},
+	version := optional(object{describe("Version of the contract."), {"type", "integer"},
+		{"enum", list{events.Version, nil}},
 		{"default", events.Version}, beyond("double-digits")})
 	return []property{maybe("version", version), id, typeOf(t),
-		required("campaignId", name(events.MaxName, "The campaign that the run belongs to. Any Unicode without control characters.")),
+		required("campaignId", name(events.MaxName, "The campaign that the run belongs to. Any Unicode without "+
+			"control characters.")),
 		required("runId", name(events.MaxName, "The run, within its campaign.")),
-		required("phase", name(events.MaxPhase, "The phase of the run, such as 2-3. Campaign, run and phase together name one record of metrics.")),
+		required("phase", name(events.MaxPhase, "The phase of the run, such as 2-3. Campaign, run and phase "+
+			"together name one record of metrics.")),
 		at,
 	}
 }
@@ -71,7 +78,8 @@ func envelope(t events.Type, loose bool) []property {
 func fields(t events.Type) []property {
 	agent := []property{
 		required("agentId", name(events.MaxID, "The agent, within its run.")),
-		maybe("attempt", withDefault(1, 1, events.MaxAttempt, "Which attempt of the agent it is, from 1. A retry has a higher one.")),
+		maybe("attempt", withDefault(1, 1, events.MaxAttempt, "Which attempt of the agent it is, from 1. A retry "+
+			"has a higher one.")),
 	}
 	labels := []property{
 		maybe("agentName", text(events.MaxLabel, "What people call the agent.")),
@@ -84,8 +92,9 @@ func fields(t events.Type) []property {
 	case events.AgentStarted:
 		return slices.Concat(agent, labels)
 	case events.RunStarted:
-		return []property{maybe("agentsExpected", optional(count(1, events.MaxAgents, "How many agents the run will have. Left out, "+
-			"nobody knows: then only run.finished can complete the run, and no agent can be missed.")))}
+		return []property{maybe("agentsExpected", optional(count(1, events.MaxAgents, "How many agents the run "+
+			"will have. Left out, nobody knows: then only run.finished can complete the run, and no agent can be "+
+			"missed.")))}
 	case events.RunFinished:
 		return []property{maybe("outcome", optionalChoice("How the run ended.",
 			string(events.OutcomeCompleted), string(events.OutcomeFailed), string(events.OutcomeCancelled)))}
@@ -93,8 +102,10 @@ func fields(t events.Type) []property {
 		return []property{required("metrics", objectOf(report()).with(beyond("metrics-key", "metrics-successful")))}
 	}
 	return []property{
-		required("voids", object{describe("Ids of the events that count nowhere. An id that has not come yet is kept in mind."),
-			{"type", "array"}, {"minItems", 1}, {"maxItems", events.MaxVoids}, {"items", name(events.MaxID, "The id of an event of this run.")}}),
+		required("voids", object{describe("Ids of the events that count nowhere. An id that has not come yet is " +
+			"kept in mind."),
+			{"type", "array"}, {"minItems", 1}, {"maxItems", events.MaxVoids},
+			{"items", name(events.MaxID, "The id of an event of this run.")}}),
 		maybe("reason", text(events.MaxLabel, "Why, in words.")),
 	}
 }
@@ -104,12 +115,14 @@ func execution() []property {
 	return []property{
 		required("status", choice("How the execution ended. A cancelled agent counts neither for nor against success.",
 			string(events.Succeeded), string(events.Failed), string(events.Cancelled))),
-		required("latencyMs", latency("How long the execution took, in milliseconds, by a monotonic clock. A fraction is rounded half up.")),
+		required("latencyMs", latency("How long the execution took, in milliseconds, by a monotonic clock. A "+
+			"fraction is rounded half up.")),
 		maybe("tokensIn", tokens("Tokens that the execution sent to models, all its calls together.")),
 		maybe("tokensOut", tokens("Tokens that models answered with.")),
 		maybe("assetsGenerated", tokens("Assets that the execution made. Those of an agent's last attempt count.")),
-		maybe("costUSD", cost(events.MaxCostUSD, "What the execution cost, in US dollars: a number, or a decimal in a string, rounded half "+
-			"even to nine fraction digits. Left out or null it is unknown, which is not 0: the run then says that its cost is not complete.",
+		maybe("costUSD", cost(events.MaxCostUSD, "What the execution cost, in US dollars: a number, or a decimal "+
+			"in a string, rounded half even to nine fraction digits. Left out or null it is unknown, which is not "+
+			"0: the run then says that its cost is not complete.",
 			list{"number", "null"})),
 	}
 }
@@ -125,9 +138,10 @@ func report() []property {
 		required("assetsGenerated", count(0, events.MaxReported, "Assets that the run made.")),
 		required("tokensIn", count(0, events.MaxReported, "Tokens sent to models.")),
 		required("tokensOut", count(0, events.MaxReported, "Tokens that models answered with.")),
-		required("costUSD", cost(events.MaxReportedCostUSD, "What the run cost, in US dollars: a number, or a decimal in a string, "+
-			"rounded half even to nine fraction digits.", "number")),
-		required("latencyP95Ms", latency("95th percentile of the latencies of agents, in milliseconds. A fraction is rounded half up.")),
+		required("costUSD", cost(events.MaxReportedCostUSD, "What the run cost, in US dollars: a number, or a "+
+			"decimal in a string, rounded half even to nine fraction digits.", "number")),
+		required("latencyP95Ms", latency("95th percentile of the latencies of agents, in milliseconds. A fraction "+
+			"is rounded half up.")),
 		required("latencyAvgMs", latency("Average latency of agents, in milliseconds. A fraction is rounded half up.")),
 	}
 }
@@ -162,7 +176,8 @@ func choosing(ref func(events.Type) object) object {
 	}
 	return object{
 		{"type", "object"},
-		{"properties", object{{"type", object{describe("What the event reports. Left out or null it is agent.finished."),
+		{"properties", object{{"type", object{describe("What the event reports. Left out or null it is " +
+			"agent.finished."),
 			{"type", list{"string", "null"}}, {"enum", append(types, nil)}, {"default", types[0]}}}}},
 		{"allOf", branches},
 	}

@@ -28,7 +28,8 @@ func written() map[string]object {
 		with(choosing(inDefinitions)...).
 		with(member{"examples", examples}, member{"$defs", definitions(false)})
 	all["cloudevent.schema.json"] = head("cloudevent.schema.json").
-		with(member{"title", "CloudEvent"}, describe("A CloudEvent 1.0 in structured mode, JSON format, with an event in its data.")).
+		with(member{"title", "CloudEvent"}, describe("A CloudEvent 1.0 in structured mode, JSON format, with an "+
+			"event in its data.")).
 		with(cloudEvent(inDefinitions)...).
 		with(member{"examples", list{exampleCloudEvent()}}, member{"$defs", definitions(true)})
 	return all
@@ -51,7 +52,8 @@ func TestFilesAreWhatTheDescriptionSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("events/schema/%s is not what the description says; go test ./events/schema -run TestFiles -update writes it anew", file)
+			t.Errorf("events/schema/%s is not what the description says; go test ./events/schema -run TestFiles "+
+				"-update writes it anew", file)
 		}
 	}
 	files, err := os.ReadDir(".")
