@@ -242,8 +242,8 @@ func headerFields() object {
 			"whole stream. So it carries the run: <campaign>/<run>/<phase>/<id>, each part percent-encoded as in " +
 			"the subject; or the event's id alone where that is a UUID."),
 			{"type", "string"}, {"minLength", 1}}},
-		{"traceparent", object{describe("W3C trace context of what is published: the commit's span links to " +
-			"it."), {"type", "string"},
+		{"traceparent", object{describe("W3C trace context of what is published: the commit " +
+			"shows up in that trace."), {"type", "string"},
 			{"pattern", "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"}}},
 		{"Content-Type", object{describe("application/cloudevents+json makes the payload a CloudEvent; anything " +
 			"else is not looked at."), {"type", "string"}}},
