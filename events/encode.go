@@ -17,10 +17,11 @@ func Encode(e *Event) []byte { return e.Append(make([]byte, 0, 384)) }
 func EncodeChecked(e *Event, now time.Time) ([]byte, *Rejection) {
 	r := readers.Get().(*reader)
 	defer func() {
-		*r = reader{}
+		*r = reader{texts: r.texts}
+		clear(r.texts[:])
 		readers.Put(r)
 	}()
-	w := writer{b: make([]byte, 0, 384), values: &r.object}
+	w := writer{b: make([]byte, 0, 384), values: &r.object, texts: r.texts}
 	w.event(e)
 	if len(w.b) > MaxSize {
 		return nil, tooLarge()
@@ -31,8 +32,8 @@ func EncodeChecked(e *Event, now time.Time) ([]byte, *Rejection) {
 	return w.b, nil
 }
 
-// readers are empty. A writer keeps what it is given on the heap, and a reader is large.
-var readers = sync.Pool{New: func() any { return new(reader) }}
+// readers are empty ones of what is being written. A writer keeps what it is given on the heap, and they are large.
+var readers = sync.Pool{New: func() any { return &reader{texts: new([fieldCount]string)} }}
 
 // Append appends what Encode writes to b.
 func (e *Event) Append(b []byte) []byte {
@@ -61,7 +62,8 @@ func (w *writer) event(e *Event) {
 // writer appends the properties of one object.
 type writer struct {
 	b      []byte
-	values *object // where they are noted besides, nil for nowhere
+	values *object             // where they are noted besides, nil for nowhere
+	texts  *[fieldCount]string // where strings are noted as they are, as values
 
 	field field // the one being written
 	begin int   // of its value in b, 0 before the first
@@ -150,9 +152,13 @@ func (w *writer) name(f field) {
 
 // text leaves an empty string out: no property tells it from an absent one.
 func (w *writer) text(f field, s string) {
-	if s != "" {
-		w.name(f)
-		w.quote(s)
+	if s == "" {
+		return
+	}
+	w.name(f)
+	w.quote(s)
+	if w.texts != nil {
+		w.texts[f] = s
 	}
 }
 

@@ -22,7 +22,8 @@ const (
 // reader takes typed values out of an object and keeps a list of what is bad. A bad value reads as zero.
 type reader struct {
 	object object
-	prefix string // of the names in errors, "metrics."
+	texts  *[fieldCount]string // strings of object as they were before they were written, nil where it was read
+	prefix string              // of the names in errors, "metrics."
 	bad    []FieldError
 }
 
@@ -81,11 +82,20 @@ func nameProblem(s string, limit int) string {
 }
 
 func (r *reader) unquote(f field) (string, bool) {
-	s, ok := unquote(r.object[f])
+	s, ok := r.string(f)
 	if !ok {
 		r.refuse(f, "must be a string")
 	}
 	return s, ok
+}
+
+// string saves unquoting what was never read. A string that is not UTF-8 is another one then than as it is written; no rule
+// tells them apart.
+func (r *reader) string(f field) (string, bool) {
+	if r.texts != nil && r.texts[f] != "" {
+		return r.texts[f], true
+	}
+	return unquote(r.object[f])
 }
 
 func unquote(raw jsontext.Value) (string, bool) {
@@ -130,7 +140,7 @@ func (r *reader) oneOf(f field, absent string, choices ...string) string {
 	if r.object[f] == nil && absent != "" {
 		return absent
 	}
-	if s, ok := unquote(r.object[f]); ok && slices.Contains(choices, s) {
+	if s, ok := r.string(f); ok && slices.Contains(choices, s) {
 		return s
 	}
 	problem := "must be " + strings.Join(choices, ", ")

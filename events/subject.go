@@ -32,8 +32,10 @@ func Subject(campaignID, runID string) string {
 // MessageID is the Nats-Msg-Id of an event. JetStream drops repeats of it over the whole stream, so it carries the run
 // unless the event's id is a UUID, which is unique by itself.
 func MessageID(e *Event) string {
-	if _, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 {
-		return e.ID
+	if len(e.ID) == 36 {
+		if _, err := uuid.Parse(e.ID); err == nil {
+			return e.ID
+		}
 	}
 	b := make([]byte, 0, 128)
 	for _, s := range []string{e.CampaignID, e.RunID, e.Phase} {

@@ -43,7 +43,7 @@ func (s *sender) judge(answer *nats.Msg) {
 	case err == nil:
 		if s.config.Acknowledged != nil {
 			kept := ack // on the heap only where somebody asks for it
-			s.config.Acknowledged(f.message, &kept)
+			s.config.Acknowledged(f.asMessage(), &kept)
 		}
 		s.settle(f)
 	case f.sent:
@@ -66,16 +66,16 @@ func (s *sender) fail(f *flight, err error, now time.Time) {
 	f.due = now.Add(pause/2 + rand.N(pause)) // not all at once
 	s.wakeAt(f.due)
 	if s.config.Retrying != nil {
-		s.config.Retrying(f.message, publishing(f.message, Explain(err)))
+		s.config.Retrying(f.asMessage(), publishing(f.subject, Explain(err)))
 	}
 }
 
 // giveUp ends a message that is not acknowledged.
 func (s *sender) giveUp(f *flight, reason error) {
-	err := publishing(f.message, reason)
+	err := publishing(f.subject, reason)
 	s.report.add(err, reason)
 	if s.config.GivenUp != nil {
-		s.config.GivenUp(f.message, err)
+		s.config.GivenUp(f.asMessage(), err)
 	}
 	s.settle(f)
 }
@@ -87,10 +87,10 @@ func (s *sender) look() {
 	violation := s.rights.look(s.conn, s.inbox+"*")
 	s.wake = time.Time{}
 	for _, f := range s.flights {
-		if f.message == nil {
+		if !f.flying {
 			continue
 		}
-		lacking := s.rights.lacking(f.message, violation)
+		lacking := s.rights.lacking(f.subject, violation)
 		switch {
 		case lacking != nil:
 			s.giveUp(f, lacking)
@@ -119,7 +119,7 @@ func (s *sender) lookAtConnection(now time.Time) {
 	}
 	s.rights.deaf = nil // the next connection is told again
 	for _, f := range s.flights {
-		if f.message != nil && f.sent {
+		if f.flying && f.sent {
 			f.sent, f.due = false, now
 		}
 	}

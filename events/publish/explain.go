@@ -17,7 +17,9 @@ const (
 var errUnacknowledged = errors.New("the publisher was closed before the stream acknowledged it")
 
 // publishing says which message an error is about.
-func publishing(m *nats.Msg, err error) error { return fmt.Errorf("publish to %s: %w", m.Subject, err) }
+func publishing(subject string, err error) error {
+	return fmt.Errorf("publish to %s: %w", subject, err)
+}
 
 // passing tells whether an error may go away by itself, or by somebody who makes a stream or gives it room.
 func passing(err error) bool {

@@ -20,14 +20,37 @@ func Message(e *events.Event, data []byte) *nats.Msg {
 	}
 }
 
-// carryTrace names the span of the context, if there is one, as W3C Trace Context says.
-func carryTrace(ctx context.Context, header nats.Header) {
+// parcel is a message before it is one: most events need no header but their id, and who asks for the message is told of
+// few.
+type parcel struct {
+	subject string
+	id      string      // the message id, where it is not in header
+	header  nats.Header // nil where there is nothing but the id
+	data    []byte
+	message *nats.Msg // as the caller gave it, nil of an event
+}
+
+// asMessage makes the message of a parcel, to show it to somebody.
+func (p *parcel) asMessage() *nats.Msg {
+	if p.message != nil {
+		return p.message
+	}
+	header := p.header
+	if header == nil {
+		header = nats.Header{jetstream.MsgIDHeader: {p.id}}
+	}
+	return &nats.Msg{Subject: p.subject, Header: header, Data: p.data}
+}
+
+// traceOf names the span of the context as W3C Trace Context says. It is nil where there is none.
+func traceOf(ctx context.Context) nats.Header {
 	span := trace.SpanContextFromContext(ctx)
 	if !span.IsValid() {
-		return
+		return nil
 	}
-	header["traceparent"] = []string{"00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + span.TraceFlags().String()}
+	header := nats.Header{"traceparent": {"00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-" + span.TraceFlags().String()}}
 	if state := span.TraceState().String(); state != "" {
 		header["tracestate"] = []string{state}
 	}
+	return header
 }

@@ -108,9 +108,12 @@ func (p *Publisher) Publish(ctx context.Context, e *events.Event) error {
 	if rejected != nil {
 		return rejected
 	}
-	m := Message(e, data)
-	carryTrace(ctx, m.Header)
-	return p.PublishMsg(ctx, m)
+	m := parcel{subject: events.Subject(e.CampaignID, e.RunID), id: events.MessageID(e), data: data}
+	if trace := traceOf(ctx); trace != nil {
+		trace[jetstream.MsgIDHeader] = []string{m.id}
+		m.header = trace
+	}
+	return p.publish(ctx, m)
 }
 
 // PublishMsg is Publish for a message as it stands, which nobody may change any more. It is not validated. Message makes
@@ -119,8 +122,13 @@ func (p *Publisher) PublishMsg(ctx context.Context, m *nats.Msg) error {
 	if m.Reply != "" {
 		return fmt.Errorf("publish to %s: the message must not have a reply subject, to which the stream would answer", m.Subject)
 	}
+	return p.publish(ctx, parcel{subject: m.Subject, header: m.Header, data: m.Data, message: m})
+}
+
+// publish waits for room for a message.
+func (p *Publisher) publish(ctx context.Context, m parcel) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("publish to %s: %w", m.Subject, context.Cause(ctx))
+		return publishing(m.subject, context.Cause(ctx))
 	}
 	select {
 	case f := <-p.slots:
@@ -128,19 +136,19 @@ func (p *Publisher) PublishMsg(ctx context.Context, m *nats.Msg) error {
 	case <-p.over:
 		return p.refusal()
 	case <-ctx.Done():
-		return fmt.Errorf("publish to %s: %w", m.Subject, context.Cause(ctx))
+		return publishing(m.subject, context.Cause(ctx))
 	}
 }
 
 // accept gives a message to the sender.
-func (p *Publisher) accept(f *flight, m *nats.Msg) error {
+func (p *Publisher) accept(f *flight, m parcel) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.ended != nil {
 		p.slots <- f
 		return p.ended
 	}
-	f.accepted = m
+	f.parcel = m
 	p.queue <- f // has room for all flights there are
 	return nil
 }

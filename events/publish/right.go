@@ -38,16 +38,16 @@ func (r *rights) look(conn *nats.Conn, inbox string) (violation string) {
 }
 
 // lacking tells what a message lacks, given what look found; nil where it lacks nothing.
-func (r *rights) lacking(m *nats.Msg, violation string) error {
+func (r *rights) lacking(subject, violation string) error {
 	switch {
 	case r.deaf != nil:
 		return r.deaf
-	case violation == "" || !strings.Contains(violation, "Publish to "+strconv.Quote(m.Subject)):
+	case violation == "" || !strings.Contains(violation, "Publish to "+strconv.Quote(subject)):
 		return nil
 	}
-	grant := m.Subject
+	grant := subject
 	if strings.HasPrefix(grant, events.SubjectPrefix+".") {
 		grant = events.SubjectPrefix + ".*.*"
 	}
-	return fmt.Errorf("%w: NATS does not let this user publish to %s; grant it publish on %s", nats.ErrPermissionViolation, m.Subject, grant)
+	return fmt.Errorf("%w: NATS does not let this user publish to %s; grant it publish on %s", nats.ErrPermissionViolation, subject, grant)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // answersPerFlight is for how many answers there is room. A message that is sent again may get two.
@@ -13,13 +14,14 @@ const answersPerFlight = 4
 
 // flight is a place for a message under way.
 type flight struct {
-	accepted *nats.Msg // written by who took the place out of slots, before it is put into queue
+	parcel // written by who took the place out of slots, before it is put into queue
 
 	// The others are the sender's.
-	place   int
-	message *nats.Msg // nil while there is none under way
-	serial  uint64    // tells the messages of a place apart
-	wire    nats.Msg  // the message with a reply subject of its own
+	place  int
+	flying bool        // a message is under way
+	serial uint64      // tells the messages of a place apart
+	wire   nats.Msg    // the message with a reply subject of its own
+	idOnly nats.Header // for messages without another header, made once for each place
 
 	began    time.Duration // on the sender's clock
 	failures int
@@ -70,7 +72,7 @@ func newSender(p *Publisher) (*sender, error) {
 		timer:     time.NewTimer(0),
 	}
 	for i := range s.flights {
-		s.flights[i] = &flight{place: i}
+		s.flights[i] = &flight{place: i, idOnly: nats.Header{jetstream.MsgIDHeader: {""}}}
 	}
 	var err error
 	if s.incoming, err = conn.ChanSubscribe(s.inbox+"*", s.answers); err != nil {
@@ -124,7 +126,7 @@ func (s *sender) end() {
 		s.place(<-s.queue)
 	}
 	for _, f := range s.flights {
-		if f.message != nil {
+		if f.flying {
 			s.giveUp(f, reason)
 		}
 	}
@@ -140,7 +142,7 @@ func (s *sender) takeQueued() {
 func (s *sender) take(f *flight) {
 	s.place(f)
 	now := time.Now()
-	f.wire = nats.Msg{Subject: f.message.Subject, Header: f.message.Header, Data: f.message.Data, Reply: s.replyOf(f)}
+	f.wire = nats.Msg{Subject: f.subject, Header: f.wireHeader(), Data: f.data, Reply: s.replyOf(f)}
 	f.began, f.failures = s.clock.now(now), 0
 	s.send(f, now)
 	if s.wake.IsZero() {
@@ -152,7 +154,16 @@ func (s *sender) take(f *flight) {
 func (s *sender) place(f *flight) {
 	s.serial++
 	s.flying++
-	f.message, f.accepted, f.serial = f.accepted, nil, s.serial
+	f.flying, f.serial = true, s.serial
+}
+
+// wireHeader is the header as it is sent.
+func (f *flight) wireHeader() nats.Header {
+	if f.header != nil || f.message != nil {
+		return f.header
+	}
+	f.idOnly[jetstream.MsgIDHeader][0] = f.id
+	return f.idOnly
 }
 
 // replyOf is a subject that belongs to one message: its last token is serial and place in one number.
@@ -167,7 +178,7 @@ func (s *sender) flightOf(reply string) *flight {
 		return nil
 	}
 	f := s.flights[n%uint64(len(s.flights))]
-	if f.message == nil || f.serial != n/uint64(len(s.flights)) {
+	if !f.flying || f.serial != n/uint64(len(s.flights)) {
 		return nil
 	}
 	return f
@@ -180,7 +191,7 @@ func (s *sender) settle(f *flight) {
 			w.remaining--
 		}
 	}
-	f.message, f.wire = nil, nats.Msg{}
+	f.flying, f.parcel, f.wire = false, parcel{}, nats.Msg{}
 	s.flying--
 	s.slots <- f
 	s.tellWaiters()
