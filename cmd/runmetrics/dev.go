@@ -68,7 +68,7 @@ func (s *service) welcome(w io.Writer) {
   panel      %[1]s
   API        %[1]s/api/metrics/campaign
   state      %[1]s/readyz
-  OpenAPI    %[1]s/openapi.json
+  OpenAPI    %[1]s/openapi.json, and %[1]s/asyncapi.json of what agents publish
   NATS       %[2]s, events go to runs.<campaign>.<run>
 %[5]s  files      %[3]s
 
