@@ -7,18 +7,18 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
 // sampleAgents run campaigns that do not exist, so that dev has something to show. What they report is true: a latency
 // is the time that passed. They only work faster than real ones.
 type sampleAgents struct {
-	js  jetstream.JetStream
-	log *slog.Logger
+	conn *nats.Conn
+	log  *slog.Logger
 }
 
 const (
@@ -40,12 +40,19 @@ var sampleCampaigns = []struct {
 
 // Run works until the context ends.
 func (s *sampleAgents) Run(ctx context.Context) error {
+	publisher, err := publish.New(publish.Config{Conn: s.conn})
+	if err != nil {
+		return err
+	}
+	defer s.close(publisher)
 	campaigns, ctx := errgroup.WithContext(ctx)
 	for _, c := range sampleCampaigns {
 		campaigns.Go(func() error {
 			for ctx.Err() == nil {
 				key := events.Key{CampaignID: c.id, RunID: time.Now().UTC().Format("run-20060102-150405.000"), Phase: c.phase}
-				s.conduct(ctx, key, c.agents/2+rand.IntN(c.agents))
+				if err := conduct(ctx, publisher, key, c.agents/2+rand.IntN(c.agents)); err != nil && ctx.Err() == nil {
+					s.log.Warn("sample agents cannot publish", "error", err)
+				}
 				wait(ctx, time.Duration(2+rand.IntN(8))*time.Second)
 			}
 			return nil
@@ -54,27 +61,38 @@ func (s *sampleAgents) Run(ctx context.Context) error {
 	return campaigns.Wait()
 }
 
+// close waits for a moment only: the broker may end at the same time.
+func (s *sampleAgents) close(p *publish.Publisher) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := p.Close(ctx); err != nil {
+		s.log.Debug("sample agents stopped with events under way", "error", err)
+	}
+}
+
 // conduct does one run. Now and then an agent never reports.
-func (s *sampleAgents) conduct(ctx context.Context, key events.Key, agents int) {
-	s.tell(ctx, events.Event{Key: key, Type: events.RunStarted, AgentsExpected: int64(agents)})
-	var crew errgroup.Group
+func conduct(ctx context.Context, p *publish.Publisher, key events.Key, agents int) error {
+	run, err := p.StartRun(ctx, key, agents)
+	if err != nil {
+		return err
+	}
+	crew, working := errgroup.WithContext(ctx)
 	crew.SetLimit(sampleCrew)
-	failed := make([]bool, agents)
+	succeeded := make([]bool, agents)
 	for agent := range agents {
-		if ctx.Err() != nil {
-			break
-		}
-		crew.Go(func() error {
-			failed[agent] = !s.engage(ctx, key, agent)
-			return nil
+		crew.Go(func() (err error) {
+			succeeded[agent], err = engage(working, run, agent)
+			return err
 		})
 	}
-	_ = crew.Wait() // its functions return nil
+	if err := crew.Wait(); err != nil {
+		return err
+	}
 	outcome := events.OutcomeCompleted
-	if lost := count(failed); lost > agents/5 {
+	if lost := agents - count(succeeded); lost > agents/5 {
 		outcome = events.OutcomeFailed
 	}
-	s.tell(ctx, events.Event{Key: key, Type: events.RunFinished, Outcome: outcome})
+	return run.FinishRun(ctx, outcome)
 }
 
 func count(list []bool) int {
@@ -88,43 +106,26 @@ func count(list []bool) int {
 }
 
 // engage lets an agent work, up to three times, and tells whether it succeeded.
-func (s *sampleAgents) engage(ctx context.Context, key events.Key, agent int) bool {
+func engage(ctx context.Context, run *publish.RunHandle, agent int) (succeeded bool, err error) {
 	const attempts = 3
 	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	role := roles[random.IntN(len(roles))]
-	e := events.Event{Key: key, AgentID: fmt.Sprintf("agent-%03d", agent), AgentName: role.Name, Model: role.Model}
-	for e.Attempt = 1; e.Attempt <= attempts; e.Attempt++ {
-		e.Type = events.AgentStarted
-		s.tell(ctx, e)
+	for range attempts {
+		execution, err := run.StartAgent(ctx, publish.Agent{ID: fmt.Sprintf("agent-%03d", agent), Name: role.Name, Model: role.Model})
+		if err != nil {
+			return false, err
+		}
 		work := role.work(random)
-		began := time.Now()
 		wait(ctx, work.latency)
-		if ctx.Err() != nil || random.IntN(100) == 0 {
-			return false // never heard of again
+		if random.IntN(100) == 0 {
+			return false, nil // never heard of again
 		}
-		work.latency = time.Since(began)
-		done := e
-		done.Type = events.AgentFinished
-		work.fill(&done)
-		failed := random.IntN(8) == 0
-		if failed {
-			work.fail(&done, random)
-		}
-		s.tell(ctx, done)
-		if !failed {
-			return true
+		succeeded = random.IntN(8) > 0
+		if err := execution.Finished(ctx, work.result(succeeded, random)); err != nil || succeeded {
+			return succeeded, err
 		}
 	}
-	return false
-}
-
-// tell publishes an event as a runtime would. A broker that is away costs the event: agents here have no outbox.
-func (s *sampleAgents) tell(ctx context.Context, e events.Event) {
-	e.ID, e.OccurredAt = uuid.NewString(), time.Now().UTC().Truncate(time.Microsecond)
-	_, err := s.js.PublishMsg(ctx, eventMessage(&e, events.Encode(&e), events.MessageID(&e)))
-	if err != nil && ctx.Err() == nil {
-		s.log.Warn("sample agent cannot publish", "error", err)
-	}
+	return false, nil
 }
 
 // wait passes the time that something real would take, in haste.

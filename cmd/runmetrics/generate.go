@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
 // load is generated events. It is a pure function of its fields: the same load has the same events, ids and times
@@ -194,14 +195,28 @@ func (w effort) fill(e *events.Event) {
 	e.Model, e.Status = w.role.Model, events.Succeeded
 	e.LatencyMs = w.latency.Milliseconds()
 	e.TokensIn, e.TokensOut, e.AssetsGenerated = w.in, w.out, w.assets
-	if w.priced {
-		price := tokenPrices[w.role.Model]
-		e.Cost = events.USD(events.Nanos(w.in)*price[0] + events.Nanos(w.out)*price[1])
+	e.Cost = w.cost()
+}
+
+func (w effort) cost() events.Cost {
+	if !w.priced {
+		return events.Cost{}
 	}
+	price := tokenPrices[w.role.Model]
+	return events.USD(events.Nanos(w.in)*price[0] + events.Nanos(w.out)*price[1])
 }
 
 // fail makes the execution one that failed after it had spent its money.
 func (w effort) fail(e *events.Event, random *rand.Rand) {
 	e.Status, e.AssetsGenerated = events.Failed, 0
 	e.Error = failures[random.IntN(len(failures))]
+}
+
+// result is how the execution ended, for a runtime that measures the latency.
+func (w effort) result(succeeded bool, random *rand.Rand) publish.Result {
+	r := publish.Result{Status: events.Succeeded, TokensIn: w.in, TokensOut: w.out, AssetsGenerated: w.assets, Cost: w.cost()}
+	if !succeeded {
+		r.Status, r.AssetsGenerated, r.Error = events.Failed, 0, failures[random.IntN(len(failures))]
+	}
+	return r
 }
