@@ -56,6 +56,7 @@ var systemTests = []struct {
 	{name: "hang", heavy: true, run: testHang},
 	{name: "replay-kill", heavy: true, run: testReplayKill},
 	{name: "runbooks", heavy: true, run: testRunbooks},
+	{name: "publishers", heavy: true, run: testPublishers},
 	{name: "replay-many", heavy: true, run: testReplayMany},
 	{name: "flood", heavy: true, run: testFlood},
 	{name: "many-runs", heavy: true, run: testManyRuns},

@@ -3,7 +3,7 @@
  * fetch: Node 18 and later, Deno, Bun, functions and workers that cannot hold a connection to NATS.
  *
  *     const publisher = new Publisher({ url: "https://runmetrics.example.com", key: env.RUNMETRICS_KEY });
- *     const run = await publisher.startRun({ campaignId: "spring/26", runId: "run 7", phase: "2-3", agentsExpected: 1 });
+ *     const run = await publisher.startRun({ campaignId: "spring", runId: "run 7", phase: "2-3", agentsExpected: 3 });
  *     await run.agentStarted("writer");
  *     await run.agentFinished({ agentId: "writer", status: "succeeded", tokensIn: 1200, costUSD: "0.0123" });
  *     await run.finishRun();

@@ -40,8 +40,11 @@ export async function drive(recipe: Recipe, plan: PlannedRun[], driving: Driving
 
 async function say(recipe: Recipe, handle: Handle, names: RunNames, step: Step, driving: Driving): Promise<void> {
   switch (step.kind) {
-    case "start":
-      return void (await recipe.startRun({ ...names, agentsExpected: step.agentsExpected }, { id: step.id, occurredAt: step.at }));
+    case "start": {
+      const { id, at: occurredAt, agentsExpected } = step;
+      await recipe.startRun({ ...names, agentsExpected }, { id, occurredAt });
+      return;
+    }
     case "agent":
       return handle.agentStarted(step.agentId, { attempt: step.attempt, occurredAt: step.at });
     case "finish":
@@ -50,9 +53,11 @@ async function say(recipe: Recipe, handle: Handle, names: RunNames, step: Step, 
       const { id, at: occurredAt, voids } = step;
       return recipe.publish({ ...names, id, type: "executions.voided", occurredAt, voids });
     }
-    case "finished":
-      await handle.agentFinished(step.execution);
+    case "finished": {
+      const execution = { ...step.execution, id: step.ownId ? step.execution.id : undefined };
+      await handle.agentFinished(execution);
       if (step.again === "another" && driving.another) return driving.another(names, step.execution);
-      if (step.again !== "") await handle.agentFinished(step.execution);
+      if (step.again !== "") await handle.agentFinished(execution);
+    }
   }
 }

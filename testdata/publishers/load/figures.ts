@@ -2,7 +2,7 @@
  * What the record of a planned run must say, computed from the plan alone: whole numbers, money as nano-dollars, and no
  * code shared with runmetrics.
  */
-import type { PlannedRun, Step } from "./plan.js";
+import type { PlannedExecution, PlannedRun, Step } from "./plan.js";
 
 /** The fields of a record that follow from its events. */
 export interface Figures {
@@ -31,12 +31,11 @@ export interface Figures {
   finishedAt: string | null;
 }
 
-type Execution = Extract<Step, { kind: "finished" }>["execution"];
-
 export function figuresOf({ steps }: PlannedRun): Figures {
   const voided = new Set(of("void", steps).flatMap((step) => step.voids));
   const executions = of("finished", steps).map((step) => step.execution).filter(({ id }) => !voided.has(id));
-  const agents = new Map<string, Execution | undefined>(of("agent", steps).map((step) => [step.agentId, undefined]));
+  const agents = new Map<string, PlannedExecution | undefined>();
+  for (const { agentId } of of("agent", steps)) agents.set(agentId, undefined);
   for (const execution of executions) {
     const final = agents.get(execution.agentId);
     if (!final || isLater(execution, final)) agents.set(execution.agentId, execution);
@@ -52,7 +51,7 @@ export function figuresOf({ steps }: PlannedRun): Figures {
   const total = closed ? Math.max(agents.size, expected ?? 0) : agents.size;
   const costs = executions.map(({ costUSD }) => costUSD).filter((cost) => cost != null);
   const lastEnd = Math.max(...finals.map((final) => final.occurredAt.getTime()));
-  const times = [...executions.map((execution) => execution.occurredAt), ...steps.flatMap((step) => ("at" in step ? [step.at] : []))];
+  const times = [executions.map((e) => e.occurredAt), steps.flatMap((step) => ("at" in step ? [step.at] : []))].flat();
   return {
     status, source: "events", agentsTotal: total, agentsSuccessful: successful, agentsFailed: failed,
     agentsCancelled: cancelled, agentsRunning: agents.size - finals.length,
@@ -73,7 +72,7 @@ function of<K extends Step["kind"]>(kind: K, steps: Step[]): Extract<Step, { kin
 }
 
 /** Whether a is the final one of two executions of an agent. */
-function isLater(a: Execution, b: Execution): boolean {
+function isLater(a: PlannedExecution, b: PlannedExecution): boolean {
   if (a.attempt !== b.attempt) return a.attempt > b.attempt;
   const [at, bt] = [a.occurredAt.getTime(), b.occurredAt.getTime()];
   return at !== bt ? at > bt : Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)) > 0;

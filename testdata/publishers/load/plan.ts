@@ -8,9 +8,12 @@ import type { Execution, Outcome, RunNames } from "../node/runmetrics.js";
 export type Step =
   | { kind: "start"; id: string; at: Date; agentsExpected: number | undefined }
   | { kind: "agent"; agentId: string; attempt: number; at: Date }
-  | { kind: "finished"; execution: Execution & { id: string; attempt: number; latencyMs: number; occurredAt: Date }; again: Again }
+  | { kind: "finished"; execution: PlannedExecution; ownId: boolean; again: Again }
   | { kind: "finish"; id: string; at: Date; outcome: Outcome }
   | { kind: "void"; id: string; at: Date; voids: string[] };
+
+/** An execution with everything that its figures depend on. The recipe makes its id, unless ownId says otherwise. */
+export type PlannedExecution = Execution & { id: string; attempt: number; latencyMs: number; occurredAt: Date };
 
 /** Whether an execution is published a second time, under the same message id or under another one. */
 export type Again = "" | "same" | "another";
@@ -31,8 +34,12 @@ export function randomBy(seed: number): () => number {
   };
 }
 
-const campaigns = ["spring/2026", "q3.launch 🚀", "a%2Fb", "*>", "漢字 é", "plain", "quote\"\\", "~!'()", " lead", "👩‍👩‍👧‍👦"];
-const agents = ["writer", "art director", "qa.v2", "seo/meta", "🦊", "a+b=c&d", "é", "-_-"];
+const campaigns = [
+  "spring/2026", "q3.launch 🚀", "a%2Fb", "*>", "漢字 é", "plain", "quote\"\\", "~!'()", " lead", "👩‍👩‍👧‍👦",
+];
+/** The id of an attempt of the long one would be over 128 characters. */
+const long = "🦉".repeat(64);
+const agents = ["writer", "art director", "qa.v2", "seo/meta", "🦊", "a+b=c&d", "é", "-_-", long];
 const models = ["gpt-x", "claude.y", undefined];
 
 /** Plans runs with so many executions altogether. tag becomes part of the campaigns' names. */
@@ -52,17 +59,18 @@ function stepsOf(executions: number, begin: number, below: (n: number) => number
   const at = () => new Date(begin + below(3_600_000));
   const id = () => Array.from({ length: 16 }, () => below(16).toString(16)).join("");
   const told = new Set<string>();
-  const finished: Step[] = [];
+  const finished: Finished[] = [];
   const attempts = new Map<string, number>();
   while (finished.length < executions) {
     const agentId = agents[below(agents.length)]!;
     const attempt = (attempts.get(agentId) ?? 0) + 1;
     attempts.set(agentId, attempt);
     const step = finishedStep(agentId, attempt, at(), below);
-    if (attempt > 1 && below(8) === 0) {
+    if (attempt > 1 && agentId !== long && below(8) === 0) {
       // Two executions of one attempt, told apart by ids of their own: the later one is final, or the greater id.
       step.execution.attempt = attempt - 1;
       step.execution.id = id();
+      step.ownId = true;
       if (below(2) === 0) step.execution.occurredAt = new Date(begin);
     }
     told.add(agentId);
@@ -70,27 +78,24 @@ function stepsOf(executions: number, begin: number, below: (n: number) => number
   }
   const steps: Step[] = [];
   for (const step of finished) {
-    if (step.kind !== "finished") continue;
-    if (below(3) > 0) steps.push({ kind: "agent", agentId: step.execution.agentId, attempt: step.execution.attempt, at: at() });
+    const { agentId, attempt } = step.execution;
+    if (below(3) > 0) steps.push({ kind: "agent", agentId, attempt, at: at() });
     steps.push(step);
   }
   if (below(3) === 0) steps.push({ kind: "agent", agentId: "never back", attempt: 1, at: at() });
   if (below(5) > 0) {
-    const expected = () => (below(6) === 0 ? undefined : told.size + below(3) - (below(4) === 0 ? 1 : 0) || 1);
+    const expected = () => (below(6) === 0 ? undefined : Math.max(1, told.size + below(4) - 1));
     steps.unshift({ kind: "start", id: id(), at: at(), agentsExpected: expected() });
     // Started anew: the later one says how many agents are expected.
     if (below(4) === 0) steps.push({ kind: "start", id: id(), at: at(), agentsExpected: expected() });
   }
-  if (below(6) === 0) steps.push({ kind: "void", id: id(), at: at(), voids: [someId(finished[below(finished.length)]!)] });
+  const some = finished[below(finished.length)]!.execution;
+  if (some.agentId !== long && below(6) === 0) steps.push({ kind: "void", id: id(), at: at(), voids: [some.id] });
   for (let left = [2, 1, 1, 0][below(4)]!; left > 0; left--) {
     const outcome = (["completed", "completed", "failed", "cancelled"] as const)[below(4)]!;
     steps.push({ kind: "finish", id: id(), at: at(), outcome });
   }
   return steps;
-}
-
-function someId(step: Step): string {
-  return step.kind === "finished" ? step.execution.id : "";
 }
 
 type Finished = Extract<Step, { kind: "finished" }>;
@@ -105,7 +110,8 @@ function finishedStep(agentId: string, attempt: number, occurredAt: Date, below:
   ];
   const status = (["succeeded", "succeeded", "succeeded", "failed", "cancelled"] as const)[below(5)]!;
   return {
-    kind: "finished", again: (["", "", "", "", "same", "another"] as const)[below(6)]!,
+    kind: "finished", ownId: false,
+    again: agentId === long ? "" : (["", "", "", "", "same", "another"] as const)[below(6)]!,
     execution: {
       id: `${agentId}/${attempt}`, agentId, attempt, status, occurredAt,
       latencyMs: below(10) === 0 ? 0.5 + below(5) : below(90_000_000) / 1_000,

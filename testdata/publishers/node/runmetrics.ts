@@ -6,7 +6,7 @@
  *     const nc = await connect(connectionOptions({ servers: "nats://127.0.0.1:4222" })); // of @nats-io/transport-node
  *     const publisher = new Publisher(nc);
  *     process.once("SIGTERM", () => void publisher.close().finally(() => process.exit()));
- *     const run = await publisher.startRun({ campaignId: "spring/26", runId: "run 7", phase: "2-3", agentsExpected: 3 });
+ *     const run = await publisher.startRun({ campaignId: "spring", runId: "run 7", phase: "2-3", agentsExpected: 3 });
  *     await run.agentStarted("writer");
  *     await run.agentFinished({ agentId: "writer", status: "succeeded", tokensIn: 1200, costUSD: "0.0123" });
  *     await run.finishRun();
