@@ -108,7 +108,7 @@ func (w *publishersWorld) testMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copies, long, read := 0, 0, uint64(0)
+	copies, long, traced, read := 0, 0, 0, uint64(0)
 	for m := range batch.Messages() {
 		read++
 		id := m.Headers().Get(jetstream.MsgIDHeader)
@@ -122,6 +122,9 @@ func (w *publishersWorld) testMessages(t *testing.T) {
 		case m.Subject() != events.Subject(e.CampaignID, e.RunID) || id != events.MessageID(&e):
 			t.Errorf("subject %s and message id %s of event %s of run %s of %s", m.Subject(), id, e.ID, e.RunID, e.CampaignID)
 		}
+		if m.Headers().Get("traceparent") == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
+			traced++
+		}
 		if name := fmt.Sprintf("%s/%d", e.AgentID, e.Attempt); len(name) > 128 && e.Type == events.AgentFinished {
 			long++
 			if want := uuid.NewSHA1(e.UUID(), []byte(name)).String(); e.ID != want {
@@ -129,8 +132,8 @@ func (w *publishersWorld) testMessages(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d messages, %d of them copies, %d of the agent whose name is long", read, copies, long)
-	if read != last || copies < 100 || long < 20 || batch.Error() != nil {
+	t.Logf("%d messages, %d of them copies, %d of the agent whose name is long, %d traced", read, copies, long, traced)
+	if read != last || copies < 100 || long < 20 || traced != 1000 || batch.Error() != nil {
 		t.Errorf("of %d messages; %v", last, batch.Error())
 	}
 }

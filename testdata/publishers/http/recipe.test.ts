@@ -71,6 +71,20 @@ test("what will not change is not asked for again", async (t) => {
   }
 });
 
+test("what cannot be sent at all is told at once, and no key is quoted", async () => {
+  for (const [options, says] of [
+    [{ url: "runmetrics.example.com" }, /the URL must be/],
+    [{ url: "http://127.0.0.1:1", key: "se\ncret" }, /the API key is/],
+  ] as const) {
+    const errors: Error[] = [];
+    const publisher = new Publisher({ ...options, onError: (error) => void errors.push(error) });
+    await publisher.publish(event());
+    assert.equal(await publisher.flush("00-\n"), 1);
+    assert.match(errors[0]!.message, says);
+    assert.doesNotMatch(errors[0]!.message, /cret/);
+  }
+});
+
 test("batches have a thousand events at most, and fit through a gateway that takes less", async (t) => {
   const s = await serve(t, (_, response) => {
     const events = JSON.parse(s.bodies.at(-1)!) as unknown[];

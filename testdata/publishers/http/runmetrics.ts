@@ -180,17 +180,21 @@ export class Publisher {
     await this.send(batch.slice(middle), traceparent);
   }
 
-  private async post(batch: Line[], traceparent?: string): Promise<Answer> {
+  private async post(batch: Line[], traceparent = ""): Promise<Answer> {
+    const url = `${this.options.url.trim().replace(/\/+$/, "")}/api/events`;
+    if (!/^https?:\/\//.test(url)) return unanswered(400, "the URL must be one such as https://runmetrics.example.com");
     const headers: Record<string, string> = { "Content-Type": "application/json", Accept: "application/json" };
-    if (this.options.key) headers.Authorization = `Bearer ${this.options.key.trim()}`;
-    if (traceparent) headers.traceparent = traceparent;
+    const key = this.options.key?.trim();
+    if (key) headers.Authorization = `Bearer ${key}`;
+    // An error of fetch about a header would quote the key.
+    if (key && !/^[\x21-\x7e]+$/.test(key)) return unanswered(401, "the API key is not one");
+    if (/^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent)) headers.traceparent = traceparent;
     const body = `[${batch.map((line) => line.json).join()}]`;
     try {
       const signal = AbortSignal.timeout(answerTimeout);
-      const url = `${this.options.url.replace(/\/+$/, "")}/api/events`;
       return await read(await fetch(url, { method: "POST", headers, body, signal }));
     } catch (error) {
-      return { status: 0, verdicts: [], detail: `no answer: ${textOf(error)}`, retryAfterMs: 0 };
+      return unanswered(0, `no answer: ${textOf(error)}`);
     }
   }
 
@@ -288,10 +292,14 @@ interface Verdict {
 }
 
 interface Answer {
-  status: number; // 0 without one
+  status: number; // 0 where none came
   verdicts: Verdict[]; // one for each event, or none
   detail: string; // why events without a verdict are lost
   retryAfterMs: number;
+}
+
+function unanswered(status: number, detail: string): Answer {
+  return { status, verdicts: [], detail, retryAfterMs: 0 };
 }
 
 async function read(response: Response): Promise<Answer> {

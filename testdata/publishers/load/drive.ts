@@ -18,6 +18,8 @@ export interface Driving {
   seed: number;
   /** Makes the handle of a run of which nobody said that it begins. */
   handleOf(names: RunNames): Handle;
+  /** The trace that executions belong to. */
+  traceparent?: string;
   /** Publishes an execution again in a way of its own. */
   another?(names: RunNames, execution: Execution): Promise<void>;
   /** Called before each step, with how many of how many there were. */
@@ -54,7 +56,8 @@ async function say(recipe: Recipe, handle: Handle, names: RunNames, step: Step, 
       return recipe.publish({ ...names, id, type: "executions.voided", occurredAt, voids });
     }
     case "finished": {
-      const execution = { ...step.execution, id: step.ownId ? step.execution.id : undefined };
+      const id = step.ownId ? step.execution.id : undefined;
+      const execution = { ...step.execution, id, traceparent: driving.traceparent };
       await handle.agentFinished(execution);
       if (step.again === "another" && driving.another) return driving.another(names, step.execution);
       if (step.again !== "") await handle.agentFinished(execution);

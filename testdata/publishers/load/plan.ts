@@ -35,7 +35,8 @@ export function randomBy(seed: number): () => number {
 }
 
 const campaigns = [
-  "spring/2026", "q3.launch 🚀", "a%2Fb", "*>", "漢字 é", "plain", "quote\"\\", "~!'()", " lead", "👩‍👩‍👧‍👦",
+  "spring/2026", "q3.launch 🚀", "a%2Fb", "*>", "漢字 é", "plain", "quote\"\\", "~!'()",
+  " lead", "👩‍👩‍👧‍👦",
 ];
 /** The id of an attempt of the long one would be over 128 characters. */
 const long = "🦉".repeat(64);

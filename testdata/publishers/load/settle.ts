@@ -43,7 +43,7 @@ async function records(tag: string): Promise<Map<string, Shown>> {
 }
 
 /** Asks the API as often as it allows, with the key. */
-export async function ask(path: string, init: Omit<RequestInit, "headers"> = {}, given: object = {}): Promise<Response> {
+export async function ask(path: string, init: RequestInit = {}, given: object = {}): Promise<Response> {
   const headers = { ...given, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   const response = await fetch(api + path, { ...init, headers });
   if (response.status !== 429) return response;

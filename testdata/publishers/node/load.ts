@@ -22,6 +22,7 @@ void (async () => {
 let copies = 0;
 await drive(publisher, plan, {
   seed,
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   handleOf: (names) => new RunHandle(publisher, names),
   before: cut.before,
   // A producer with message ids of its own: the stream stores the event twice, and runmetrics counts it once.

@@ -279,7 +279,7 @@ function messageOf(event: RunEvent, traceparent = ""): Message {
   if (body.length > 65_536) throw new Error(`it has ${body.length} bytes, over 65,536`);
   const { campaignId, runId, phase, id } = event;
   const h = headers();
-  if (/^[\da-f]{2}(-[\da-f]{32})(-[\da-f]{16})-[\da-f]{2}$/.test(traceparent)) h.set("traceparent", traceparent);
+  if (/^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent)) h.set("traceparent", traceparent);
   const msgID = uuid.test(id) ? id : [campaignId, runId, phase, id].map(encodeToken).join("/");
   return { subject: `runs.${encodeToken(campaignId)}.${encodeToken(runId)}`, msgID, headers: h, body };
 }
