@@ -58,8 +58,9 @@ func Explain(err error) error {
 // closedConnection says why nothing can be published any more.
 func closedConnection(conn *nats.Conn) error {
 	if last := conn.LastError(); last != nil {
-		return fmt.Errorf("%w for good: %w; unless told nats.MaxReconnects(-1), as publish.Connect does, nats.go gives a broker up "+
-			"that it does not reach", nats.ErrConnectionClosed, last)
+		return fmt.Errorf("%w for good, the last error was: %w; nats.go gives up after some attempts to connect unless it has "+
+			"nats.MaxReconnects(-1), as by publish.Connect; a program that closes it has to close the publisher first",
+			nats.ErrConnectionClosed, last)
 	}
 	return fmt.Errorf("%w by this program; close the publisher first", nats.ErrConnectionClosed)
 }

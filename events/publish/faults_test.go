@@ -6,13 +6,16 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/events/publish"
@@ -169,6 +172,65 @@ func TestAPublisherThatIsClosedUnderLoadHasEverythingItAccepted(t *testing.T) {
 	})
 	if len(stored) > 0 {
 		t.Errorf("%d events are in the stream that were refused", len(stored))
+	}
+}
+
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short leaves out what takes ten seconds")
+	}
+	t.Parallel()
+	b := startBroker(t)
+	b.createStream(t)
+	between := startProxy(t, b)
+	conn, err := nats.Connect(between.url(), eager...)
+	must(t, err)
+	defer conn.Close()
+	var duplicates atomic.Int64
+	p := open(t, publish.Config{Conn: conn, Acknowledged: func(_ *nats.Msg, ack *jetstream.PubAck) {
+		if ack.Duplicate {
+			duplicates.Add(1)
+		}
+	}})
+	between.deaf.Store(true)
+	fill(t, p, 5)
+	until(t, "the broker has them", func() bool { return b.messages(t) == 5 })
+	between.deaf.Store(false)
+	must(t, p.Flush(t.Context()))
+	if b.messages(t) != 5 || duplicates.Load() != 5 {
+		t.Errorf("the stream has %d messages, and was sent %d again", b.messages(t), duplicates.Load())
+	}
+}
+
+func TestAConnectionThatTakesNothingHoldsNobodyBeyondTheirContexts(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	b.createStream(t)
+	between := startProxy(t, b)
+	conn, err := nats.Connect(between.url(), append([]nats.Option{nats.FlusherTimeout(time.Second)}, eager...)...)
+	must(t, err)
+	defer conn.Close()
+	p := open(t, publish.Config{Conn: conn, MaxInFlight: 400}) // 24 MiB, which is more than a connection buffers
+	between.stuck.Lock()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var accepted int
+	for ; err == nil; accepted++ {
+		e := events.Event{Key: key, ID: strconv.Itoa(accepted), Type: events.ExecutionsVoided, OccurredAt: time.Now(),
+			Voids: slices.Repeat([]string{strings.Repeat("v", 60)}, 1000)}
+		err = p.Publish(ctx, &e)
+	}
+	accepted--
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Publish said %v", err)
+	}
+	if err := p.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Flush said %v", err)
+	}
+	between.stuck.Unlock()
+	must(t, p.Close(t.Context()))
+	if n := len(b.storedEvents(t)); n != accepted {
+		t.Errorf("the stream has %d of %d events", n, accepted)
 	}
 }
 

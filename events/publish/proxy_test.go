@@ -12,7 +12,8 @@ type proxy struct {
 	listener net.Listener
 	to       string
 	carrying sync.WaitGroup
-	deaf     atomic.Bool // what the broker says is swallowed
+	deaf     atomic.Bool  // what the broker says is swallowed
+	stuck    sync.RWMutex // while it is locked nothing passes, and nothing is taken
 
 	mu    sync.Mutex
 	ends  map[net.Conn]struct{} // of all connections
@@ -89,7 +90,10 @@ func (p *proxy) carry(from, to net.Conn, swallowed *atomic.Bool) {
 		if swallowed != nil && swallowed.Load() {
 			continue
 		}
-		if _, err := to.Write(buffer[:n]); err != nil {
+		p.stuck.RLock()
+		_, err = to.Write(buffer[:n])
+		p.stuck.RUnlock()
+		if err != nil {
 			return
 		}
 	}

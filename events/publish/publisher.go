@@ -31,8 +31,8 @@ var ErrClosed = errors.New("the publisher is closed")
 type Config struct {
 	// Conn is a connection to NATS, such as Connect makes. The publisher neither changes nor closes it.
 	Conn *nats.Conn
-	// MaxInFlight is how many messages may be unacknowledged, DefaultMaxInFlight where it is 0. It bounds the memory:
-	// an event takes about 1 KiB, and never more than 66.
+	// MaxInFlight is how many messages may be unacknowledged, DefaultMaxInFlight where it is 0. It bounds the memory: a
+	// usual event takes about 1 KiB, one of the greatest size 100.
 	MaxInFlight int
 	// Patience is for how long a message is sent again and again while the broker can be reached, DefaultPatience where it
 	// is 0. Time without a connection does not count.
