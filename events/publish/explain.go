@@ -25,7 +25,7 @@ func publishing(subject string, err error) error {
 func passing(err error) bool {
 	var answer *jetstream.APIError
 	if errors.As(err, &answer) {
-		return answer.Code >= 500 || full(answer)
+		return answer.Code >= 500 || IsFull(err)
 	}
 	return !errors.Is(err, nats.ErrMaxPayload) && !errors.Is(err, nats.ErrBadSubject) && !errors.Is(err, nats.ErrInvalidMsg)
 }
@@ -33,21 +33,16 @@ func passing(err error) bool {
 // IsFull tells whether an error is that a stream or an account has no room for a message.
 func IsFull(err error) bool {
 	var answer *jetstream.APIError
-	return errors.As(err, &answer) && full(answer)
-}
-
-func full(answer *jetstream.APIError) bool {
-	return answer.ErrorCode == streamStoreFailed || answer.ErrorCode == accountResourcesExceeded
+	return errors.As(err, &answer) && (answer.ErrorCode == streamStoreFailed || answer.ErrorCode == accountResourcesExceeded)
 }
 
 // Explain adds to an error of JetStream's what to do about it.
 func Explain(err error) error {
-	var answer *jetstream.APIError
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no stream takes this subject; `runmetrics setup` makes it, or start `runmetrics run`; "+
 			"where there are several streams, `runmetrics doctor` tells whether NATS maps subjects to them", err)
-	case errors.As(err, &answer) && full(answer):
+	case IsFull(err):
 		return fmt.Errorf("the stream does not take it: %w; if it is full, `runmetrics setup --max-bytes` gives it more room", err)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("%w: the server takes less than an event may have, 64 KiB; set max_payload there to its default", err)

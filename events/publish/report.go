@@ -1,9 +1,9 @@
 package publish
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -20,14 +20,11 @@ type Unpublished struct {
 
 // Error says how many, and why.
 func (u *Unpublished) Error() string {
-	counts := fmt.Sprintf("%d messages were given up, and %d are not acknowledged yet", u.GivenUp, u.Waiting)
-	switch {
-	case u.Waiting == 0:
-		counts = fmt.Sprintf("%d messages were given up", u.GivenUp)
-	case u.GivenUp == 0:
-		counts = fmt.Sprintf("%d messages are not acknowledged yet", u.Waiting)
+	causes := make([]string, len(u.Causes))
+	for i, cause := range u.Causes {
+		causes[i] = cause.Error()
 	}
-	return fmt.Sprintf("%s: %v", counts, errors.Join(u.Causes...))
+	return fmt.Sprintf("not known to be in the stream: %d given up, %d still tried: %s", u.GivenUp, u.Waiting, strings.Join(causes, "; "))
 }
 
 // Unwrap gives the causes.

@@ -14,22 +14,25 @@ import (
 // rights are what the user of the connection turned out to lack. NATS says so beside the message, which gets no answer,
 // and only the connection's last error keeps it.
 type rights struct {
-	seen error // the last error, as it was when last looked at
+	seen error // the last violation that was looked at
 	deaf error // answers may not be heard; NATS says so once for each connection
 }
 
-// look reads the last error. Of several subjects that are refused at once it names one; the others are found when they
-// are sent again.
-func (r *rights) look(conn *nats.Conn, inbox string) (violation string) {
+// violation is what NATS said of a right since it was last asked for, or empty. Of several subjects that are refused at
+// once it names one; the others are found when they are sent again.
+func (r *rights) violation(conn *nats.Conn) string {
 	err := conn.LastError()
-	if err == r.seen { // may be years old
+	if !errors.Is(err, nats.ErrPermissionViolation) || err == r.seen {
 		return ""
 	}
 	r.seen = err
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return ""
-	}
-	if said := err.Error(); !strings.Contains(said, strconv.Quote(inbox)) {
+	return err.Error()
+}
+
+// look finds out whether answers can be heard, and returns a violation that is about something else.
+func (r *rights) look(conn *nats.Conn, inbox string) string {
+	said := r.violation(conn)
+	if !strings.Contains(said, strconv.Quote(inbox)) {
 		return said
 	}
 	r.deaf = fmt.Errorf("%w: this user may not subscribe to %s, where the answers of the stream come; with the rights of "+

@@ -68,9 +68,9 @@ func newSender(p *Publisher) (*sender, error) {
 		inbox:     conn.NewInbox() + ".",
 		answers:   make(chan *nats.Msg, answersPerFlight*p.config.MaxInFlight),
 		flights:   make([]*flight, p.config.MaxInFlight),
-		rights:    rights{seen: conn.LastError()},
 		timer:     time.NewTimer(0),
 	}
+	s.rights.violation(conn) // what was said before is about others
 	for i := range s.flights {
 		s.flights[i] = &flight{place: i, idOnly: nats.Header{jetstream.MsgIDHeader: {""}}}
 	}
