@@ -90,15 +90,16 @@ func (s *sender) run() {
 	for !s.conn.IsClosed() {
 		select {
 		case f := <-s.queue:
-			s.take(f)
-			s.takeQueued()
+			now := time.Now()
+			s.take(f, now)
+			s.takeQueued(now)
 		case answer := <-s.answers:
 			s.judge(answer)
 			for range len(s.answers) {
 				s.judge(<-s.answers)
 			}
 		case w := <-s.flushes:
-			s.takeQueued() // what was accepted before is there
+			s.takeQueued(time.Now()) // what was accepted before is there
 			w.serial, w.remaining = s.serial, s.flying
 			s.waiters = append(s.waiters, w)
 			s.tellWaiters()
@@ -132,16 +133,15 @@ func (s *sender) end() {
 	}
 }
 
-func (s *sender) takeQueued() {
+func (s *sender) takeQueued(now time.Time) {
 	for range len(s.queue) {
-		s.take(<-s.queue)
+		s.take(<-s.queue, now)
 	}
 }
 
 // take begins with an accepted message.
-func (s *sender) take(f *flight) {
+func (s *sender) take(f *flight, now time.Time) {
 	s.place(f)
-	now := time.Now()
 	f.wire = nats.Msg{Subject: f.subject, Header: f.wireHeader(), Data: f.data, Reply: s.replyOf(f)}
 	f.began, f.failures = s.clock.now(now), 0
 	s.send(f, now)
