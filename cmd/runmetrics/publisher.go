@@ -61,7 +61,7 @@ func newPublisher(conn *nats.Conn) (*publisher, error) {
 
 // eventMessage is an event as it is published; data is its JSON, and messageID what JetStream drops repeats by.
 func eventMessage(e *events.Event, data []byte, messageID string) *nats.Msg {
-	m := publish.Message(e, data)
+	m := publish.Message(context.Background(), e, data)
 	m.Header.Set(jetstream.MsgIDHeader, messageID)
 	return m
 }

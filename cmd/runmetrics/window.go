@@ -14,6 +14,7 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/events/publish"
 	"github.com/apexsalesai/runmetrics/query"
 )
 
@@ -119,7 +120,7 @@ func (s *service) publish(ctx context.Context, list []*events.Event) []query.Rec
 	var failed error
 	for i, e := range list {
 		if failed == nil {
-			acks[i], failed = s.js.PublishMsgAsync(eventMessage(e, events.Encode(e), events.MessageID(e)))
+			acks[i], failed = s.js.PublishMsgAsync(publish.Message(ctx, e, events.Encode(e)))
 		}
 		receipts[i].Err = failed
 	}

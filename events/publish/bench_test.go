@@ -80,7 +80,7 @@ func measure(b *testing.B, js jetstream.JetStream, n int, publishAll func()) tur
 func barePublishing(b *testing.B, broker *broker, list []events.Event) func() {
 	messages := make([]*nats.Msg, len(list))
 	for i := range list {
-		messages[i] = publish.Message(&list[i], events.Encode(&list[i]))
+		messages[i] = publish.Message(b.Context(), &list[i], events.Encode(&list[i]))
 	}
 	conn := broker.connect(b)
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(publish.DefaultMaxInFlight),

@@ -10,14 +10,15 @@ import (
 	"github.com/apexsalesai/runmetrics/events"
 )
 
-// Message makes the message that carries an event: on the subject of its run, with its message id. Data is its JSON, what
-// events.Encode writes or what it was read from.
-func Message(e *events.Event, data []byte) *nats.Msg {
-	return &nats.Msg{
-		Subject: events.Subject(e.CampaignID, e.RunID),
-		Header:  nats.Header{jetstream.MsgIDHeader: {events.MessageID(e)}},
-		Data:    data,
+// Message makes the message that carries an event: on the subject of its run, with its message id, and with the span of the
+// context if there is one. Data is its JSON, what events.Encode writes or what it was read from.
+func Message(ctx context.Context, e *events.Event, data []byte) *nats.Msg {
+	header := traceOf(ctx)
+	if header == nil {
+		header = nats.Header{}
 	}
+	header[jetstream.MsgIDHeader] = []string{events.MessageID(e)}
+	return &nats.Msg{Subject: events.Subject(e.CampaignID, e.RunID), Header: header, Data: data}
 }
 
 // parcel is a message before it is one: most events need no header but their id, and who asks for the message is told of

@@ -122,7 +122,7 @@ func TestPublishRefusesWhatCannotWork(t *testing.T) {
 		}
 	}
 	p := open(t, publish.Config{Conn: b.connect(t)})
-	m := publish.Message(&events.Event{}, nil)
+	m := publish.Message(t.Context(), &events.Event{}, nil)
 	m.Reply = "somebody"
 	if err := p.PublishMsg(t.Context(), m); err == nil || !strings.Contains(err.Error(), "reply") {
 		t.Errorf("said %v", err)
