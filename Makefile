@@ -1,7 +1,7 @@
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-all lint bench sim studio ci
+.PHONY: help dev test test-all lint bench sim studio publishers ci
 
 dev: ## run everything embedded, with sample agents
 	go run ./cmd/runmetrics dev
@@ -16,7 +16,8 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## bare read, committed events/s by one stream and by several, replayed events/s, delays to store, live clients and Dataverse, what those cost, answers with a million runs (a quarter of an hour)
+bench: ## publishing, bare read, committed events/s by one stream and by several, replayed events/s, delays to store, live clients and Dataverse, what those cost, answers with a million runs (a quarter of an hour)
+	go test -run '^$$' -bench '^BenchmarkPublish$$' -benchtime 1x ./events/publish
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^(BenchmarkPipeline|BenchmarkStreams)$$' -benchtime 3x -timeout 30m ./consumer
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^Benchmark(Dataverse|Replay|Live|Reads)' -benchtime 1x -timeout 30m ./cmd/runmetrics
 
@@ -26,6 +27,10 @@ sim: ## random histories with everything that may go wrong, on both stores: make
 
 studio: ## a real Next.js application with the files of query/studio, used with Chromium (a minute, 400 MB)
 	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NEXT=1 go test ./cmd/runmetrics -run TestStudio -count=1 -v
+
+publishers: ## what CI leaves out: the nats tool, built from its module (two minutes), and nats-py where Python has it
+	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NATSCLI=1 go test ./cmd/runmetrics -run 'TestNATSTool|TestReadmePublishes' -count=1 -v
+	python3 -c 'import nats' && RUNMETRICS_TEST_NATSPY=1 go test ./cmd/runmetrics -run TestPython -count=1 -v
 
 ci: ## what .ci/run does
 	.ci/run

@@ -121,6 +121,23 @@ func TestPublishingPageShowsPythonThatCompiles(t *testing.T) {
 }
 
 // TestPublishingPageShowsCommandsThatWork runs them in a directory with the page's events.
+func TestPublishingPageShowsGoThatCompiles(t *testing.T) {
+	t.Parallel()
+	programs := blocks(readFile(t, publishingPage), "go")
+	if len(programs) == 0 {
+		t.Fatal("there is no Go on the page")
+	}
+	for _, program := range programs {
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if said, err := exec.CommandContext(t.Context(), "go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, said)
+		}
+	}
+}
+
 func TestPublishingPageShowsCommandsThatWork(t *testing.T) {
 	tool := natsTool(t)
 	t.Parallel()
