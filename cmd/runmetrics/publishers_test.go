@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,11 +73,18 @@ func (w *publishersWorld) node(t *testing.T, script string, environ ...string) {
 // testLoads has both recipes publish 1,000 executions of 100 runs each, at the same time. At half of it dev, which is the
 // broker, too, goes away and comes back. The scripts compare every figure.
 func (w *publishersWorld) testLoads(t *testing.T) {
-	loads := []*script{w.begin(t, "node/load.js", append(w.environ, "CUT=1")...), w.begin(t, "http/load.js", append(w.environ, "CUT=1")...)}
-	for _, load := range loads {
-		until(t, patience, load.name+" is at half", func() bool { return load.says("\nhalf\n") || load.over() })
+	var loads []*script
+	for _, name := range []string{"node/load.js", "http/load.js"} {
+		loads = append(loads, w.begin(t, name, append(slices.Clone(w.environ), "CUT=1")...))
 	}
+	all := func(say string) {
+		for _, load := range loads {
+			until(t, patience, load.name+" says "+say, func() bool { return load.says(say) || load.over() })
+		}
+	}
+	all("half\n")
 	w.dev.terminate(t)
+	all("cut\n")
 	w.dev = w.serve(t, w.service, "dev", "--no-agents")
 	for _, load := range loads {
 		load.end(t)

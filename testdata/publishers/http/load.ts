@@ -10,7 +10,7 @@ const tag = `http-${seed}`;
 const plan = planOf(seed, tag, 100, 1_000);
 console.log(`seed ${seed}`);
 
-const cut = cutAtHalf();
+const cut = cutAtHalf(50);
 let requests = 0;
 let answersLost = 0;
 const send = globalThis.fetch;

@@ -72,7 +72,8 @@ function stepsOf(executions: number, begin: number, below: (n: number) => number
       step.execution.attempt = attempt - 1;
       step.execution.id = id();
       step.ownId = true;
-      if (below(2) === 0) step.execution.occurredAt = new Date(begin);
+      const other = [...finished].reverse().find(({ execution }) => execution.agentId === agentId);
+      if (other && below(3) > 0) step.execution.occurredAt = other.execution.occurredAt;
     }
     told.add(agentId);
     finished.push(step);

@@ -15,7 +15,7 @@ console.log(`seed ${seed}`);
 const servers = process.env.NATS_URL ?? "nats://127.0.0.1:4222";
 const nc = await connect(connectionOptions({ servers, reconnectTimeWait: 50 }));
 const publisher = new Publisher(nc);
-const cut = cutAtHalf();
+const cut = cutAtHalf(5);
 void (async () => {
   for await (const { type } of nc.status()) if (type === "disconnect") cut.done();
 })();
