@@ -31,16 +31,18 @@ func TestCloudEventsComeInEveryMode(t *testing.T) {
 		header []string
 		ids    string
 	}{
-		"structured":                    {enveloped("e 1/🚀", bareEvent()), []string{"Content-Type", envelope + "; charset=utf-8"}, "e 1/🚀"},
+		"structured": {enveloped("e 1/🚀", bareEvent()),
+			[]string{"Content-Type", envelope + "; charset=utf-8"}, "e 1/🚀"},
 		"structured, with an id inside": {enveloped("other", finishedEvent("e1")), []string{"Content-Type", envelope}, "e1"},
 		"structured, among ce- headers": {enveloped("e1", bareEvent()),
 			[]string{"Content-Type", envelope, "ce-specversion", "1.0", "ce-id", "other", "ce-time", "2026-02-14T09:00:00Z"}, "e1"},
 		"batch": {"[" + enveloped("e1", bareEvent()) + ",\n" + enveloped("e2", bareEvent()) + "]",
 			[]string{"Content-Type", envelopes}, "e1 e2"},
 		"array of envelopes and events": {"[" + enveloped("e1", bareEvent()) + "," + finishedEvent("e2") + "]", nil, "e1 e2"},
-		"binary": {bareEvent(), []string{"Content-Type", "application/json; charset=utf-8", "ce-specversion", "1.0", "ce-type", "x",
-			"ce-source", "/agents", "ce-id", "e%201%2F%F0%9F%9A%80%25", "ce-time", "2026-02-14T10:30:00Z"}, "e 1/🚀%"},
-		"binary, in quotes":         {bareEvent(), []string{"ce-specversion", "1.0", "ce-id", `"e \"1\""`, "ce-time", "2026-02-14T10:30:00Z"}, `e "1"`},
+		"binary": {bareEvent(), []string{"Content-Type", "application/json; charset=utf-8", "ce-specversion", "1.0",
+			"ce-type", "x", "ce-source", "/agents", "ce-id", "e%201%2F%F0%9F%9A%80%25", "ce-time", "2026-02-14T10:30:00Z"}, "e 1/🚀%"},
+		"binary, in quotes": {bareEvent(),
+			[]string{"ce-specversion", "1.0", "ce-id", `"e \"1\""`, "ce-time", "2026-02-14T10:30:00Z"}, `e "1"`},
 		"binary, with an id inside": {finishedEvent("e1"), []string{"ce-specversion", "1.0", "ce-id", "other"}, "e1"},
 	} {
 		w := newWorld(t, nil)

@@ -38,8 +38,8 @@ func (s *server) routeEvents(api huma.API) {
 		Summary: "Publish events, where the runtime has no NATS client",
 		Description: fmt.Sprintf("One event, an array, or one a line; up to %d events and %d bytes. CloudEvents 1.0 may come in "+
 			"binary or structured mode or as a batch; their id and time are the event's where it has none itself. "+
-			"Each event has a verdict of its own. 202 once the stream has stored those that are not refused; 400 where all are refused; 503 where the stream did not "+
-			"confirm all, with what it did. Events carry their ids, so repeating a whole request is safe: each is counted once.",
+			"Each event has a verdict of its own. 202 once the stream has stored those that are not refused; "+
+			"400 where all are refused; 503 where the stream did not confirm all, with what it did. Events carry their ids, so repeating a whole request is safe: each is counted once.",
 			maxEvents, maxEventsBytes),
 		DefaultStatus: http.StatusAccepted,
 		Responses: responses(api, http.StatusAccepted, schemaOf[eventVerdicts](api), http.StatusBadRequest,

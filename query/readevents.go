@@ -81,7 +81,8 @@ func messagesOf(mediaType string, header http.Header, body []byte) ([]events.Mes
 	case mediaType == typeEnvelopes:
 		return elementsOf(body, http.Header{"Content-Type": {typeEnvelope}})
 	case mediaType == typeEnvelope && array:
-		return nil, problem(http.StatusBadRequest, "the body of "+typeEnvelope+" must be one CloudEvent; several are "+typeEnvelopes)
+		return nil, problem(http.StatusBadRequest,
+			"the body of "+typeEnvelope+" must be one CloudEvent; several are "+typeEnvelopes)
 	case mediaType == typeEnvelope:
 		return []events.Message{{Header: header, Data: body}}, nil
 	case hasEnvelope(header):
@@ -112,9 +113,10 @@ func hasEnvelope(header http.Header) bool {
 func requireBinaryMode(mediaType string, header http.Header, array bool) *huma.ErrorModel {
 	switch {
 	case header.Get("Ce-Specversion") == "":
-		return problem(http.StatusBadRequest, "there are ce- headers and no ce-specversion among them, which makes a CloudEvent")
+		return problem(http.StatusBadRequest, "among the ce- headers is no ce-specversion, which makes a CloudEvent")
 	case mediaType != typeJSON || array:
-		return problem(http.StatusBadRequest, "ce- headers are the envelope of one event: the body must be that event as application/json")
+		return problem(http.StatusBadRequest,
+			"ce- headers are the envelope of one event: the body must be that event as application/json")
 	}
 	return nil
 }
