@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,6 +21,11 @@ import (
 // with the real clients. RUNMETRICS_TEST_SEED repeats a load.
 func testPublishers(t *testing.T, s *system) {
 	dir := copyPublishers(t)
+	for i, program := range blocks(readFile(t, publishingPage), "ts") { // what the page shows is compiled with the rest
+		if err := os.WriteFile(filepath.Join(dir, "node", fmt.Sprintf("page%d.ts", i)), []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	node(t, dir, nil, "node_modules/typescript/bin/tsc")
 	w := &publishersWorld{dir: dir, system: s, seed: setting(t, "RUNMETRICS_TEST_SEED", 7)}
 	t.Run("http-recipe", func(t *testing.T) {
