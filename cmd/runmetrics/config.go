@@ -48,7 +48,7 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
 
-	OTLPEndpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of spans, http://collector:4318; unset: none; other OTEL_* as OpenTelemetry has them"`
+	OTLPEndpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of spans, http://collector:4318; unset: none; other OTEL_* work, too"`
 	OTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"the same with its path, /v1/traces"`
 	OTLPProtocol       string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"http/protobuf or http/json"`
 	OTLPTracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" help:"http/protobuf or http/json"`
