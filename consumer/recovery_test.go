@@ -155,7 +155,7 @@ func TestACopyOfTheDatabaseIsRefused(t *testing.T) {
 	}
 	began := time.Now()
 	waitCommitted(t, b, production, b.publish(t, messagesOf(list[100:])...))
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 5*time.Second { // the life of a pin that the intruder took would be ten
 		t.Errorf("production's next event took %s", took)
 	}
 	expect(t, production, list)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -146,22 +147,22 @@ func testPanelFormats(t *testing.T, _ *panelWorld, p *tab) {
 	}
 }
 
-// testPanelLive publishes a run while the page is open, and watches it come and move.
+// testPanelLive publishes a run while the page is open, and watches it come and move: within a second as a rule, which is
+// the median because others may use the machine, too.
 func testPanelLive(t *testing.T, w *panelWorld, p *tab) {
 	p.open("")
 	p.settled()
 	p.do("window.sameDocument = true")
 	key := events.Key{CampaignID: "spring", RunID: "while-you-look", Phase: "1"}
 	row := "document.querySelector('.runs tbody tr:first-child')?.textContent ?? ''"
+	var delays []time.Duration
 	await := func(what, expression string, publish func()) {
 		began := time.Now()
 		publish()
 		p.until(what, expression)
 		took := time.Since(began)
 		t.Logf("%s: %s after it was published", what, took.Round(time.Millisecond))
-		if took > time.Second {
-			t.Errorf("%s only after %s", what, took)
-		}
+		delays = append(delays, took)
 	}
 	began := time.Now().UTC().Truncate(time.Microsecond)
 	await("the run is there", "("+row+").includes('while-you-look')", func() {
@@ -179,6 +180,10 @@ func testPanelLive(t *testing.T, w *panelWorld, p *tab) {
 		w.tell(t, events.Event{Key: key, Type: events.RunFinished, OccurredAt: began.Add(time.Second),
 			Outcome: events.OutcomeFailed})
 	})
+	slices.Sort(delays)
+	if median := delays[len(delays)/2]; median > time.Second {
+		t.Errorf("shown only %s after it was published", median)
+	}
 	w.caughtUp(t)
 	want := fmt.Sprint(w.api(t, "/"+eval[string](p, "document.querySelector('.tiles').dataset.source"))["tokensIn"])
 	p.until("the tiles follow", fmt.Sprintf("document.querySelector('[data-figure=tokens] data').value === '%s'", want))
