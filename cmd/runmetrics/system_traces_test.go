@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -102,36 +101,54 @@ func testTraces(t *testing.T, s *system) {
 	file := writeFile(t, strings.Join([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.url, "OTEL_EXPORTER_OTLP_HEADERS=x-key=secret",
 		"OTEL_SERVICE_NAME=metrics-of-tests", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test", "OTEL_BSP_SCHEDULE_DELAY=20"}, "\n"))
 	p := s.serve(t, environ, "run", "--env-file", file)
-	event := func(id string) string {
-		return fmt.Sprintf(`{"id":%q,"campaignId":"traced","runId":"r","phase":"p","occurredAt":"2026-02-14T11:00:00Z","agentId":%q,`+
-			`"status":"succeeded","latencyMs":5}`, id, id)
-	}
-	publish := func(at *program, id, traceID string) {
-		conn, err := nats.Connect(at.nats)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		m := &nats.Msg{Subject: "runs.traced.r", Data: []byte(event(id)), Header: nats.Header{"traceparent": {parentIn(traceID)}}}
-		if _, err := conn.RequestMsg(m, patience); err != nil {
-			t.Fatal(err)
-		}
-	}
-	arrived := func(id, traceID string) {
-		t.Helper()
-		until(t, patience, "the span of "+id, func() bool { return c.find("process RUN_EVENTS", traceID) != nil })
-		span := c.find("process RUN_EVENTS", traceID)
-		got := attributesOf(span.Attributes)
-		if hex.EncodeToString(span.ParentSpanId) != agentSpanID || got["runmetrics.event_id"] != id || got["runmetrics.outcome"] != "applied" ||
-			span.EndTimeUnixNano < span.StartTimeUnixNano || len(span.Links) != 1 {
-			t.Errorf("%s: %v", id, span)
-		}
-		commit := hex.EncodeToString(span.Links[0].TraceId)
-		until(t, patience, "the span of the commit of "+id, func() bool { return c.find("commit RUN_EVENTS", commit) != nil })
-	}
 
-	publish(p, "nats", traceIDOf(1))
-	arrived("nats", traceIDOf(1))
+	publishTraced(t, p, "nats", 1)
+	c.wantEvent(t, "nats", 1)
+	c.wantSender(t)
+	postTraced(t, p, "http", 2)
+	c.wantEvent(t, "http", 2)
+
+	// Without its collector the service goes on, and says so once.
+	c.setDown(true)
+	publishTraced(t, p, "lost", 3)
+	publishTraced(t, p, "lost too", 4)
+	until(t, patience, "the log tells of lost spans", func() bool { return strings.Contains(p.stderr.String(), "spans are lost") })
+	c.setDown(false)
+	publishTraced(t, p, "back", 5)
+	c.wantEvent(t, "back", 5)
+	p.terminate(t)
+
+	// The last spans are sent before the process ends.
+	slow := with(environ, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_BSP_SCHEDULE_DELAY": "600000", "DATA_DIR": t.TempDir()})
+	q := s.serve(t, slow, "run")
+	publishTraced(t, q, "last", 6)
+	q.reaches(t, 1, patience)
+	q.terminate(t)
+	c.wantEvent(t, "last", 6)
+	if said := p.stderr.String() + q.stderr.String(); strings.Contains(said, "secret") {
+		t.Errorf("the log has a secret: %s", said)
+	}
+}
+
+// wantEvent waits for the spans of an event of trace n, which was applied, and of its commit.
+func (c *spanCollector) wantEvent(t *testing.T, id string, n int) {
+	t.Helper()
+	find := func(name, traceID string) (span *traces.Span) {
+		until(t, patience, name+" of "+id, func() bool { span = c.find(name, traceID); return span != nil })
+		return span
+	}
+	span := find("process RUN_EVENTS", traceIDOf(n))
+	got := attributesOf(span.Attributes)
+	if hex.EncodeToString(span.ParentSpanId) != agentSpanID || got["runmetrics.event_id"] != id || got["runmetrics.outcome"] != "applied" ||
+		span.EndTimeUnixNano < span.StartTimeUnixNano || len(span.Links) != 1 {
+		t.Fatalf("%s: %v", id, span)
+	}
+	find("commit RUN_EVENTS", hex.EncodeToString(span.Links[0].TraceId))
+}
+
+// wantSender wants what the file of settings says in the last request.
+func (c *spanCollector) wantSender(t *testing.T) {
+	t.Helper()
 	header, resource := c.last()
 	if header.Get("X-Key") != "secret" {
 		t.Error("the collector did not get its header")
@@ -140,42 +157,42 @@ func testTraces(t *testing.T, s *system) {
 		resource["service.version"] == "" || resource["service.instance.id"] == "" {
 		t.Errorf("spans are of %v", resource)
 	}
+}
 
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/api/events", strings.NewReader(event("http")))
+func tracedEvent(id string) string {
+	return fmt.Sprintf(`{"id":%q,"campaignId":"traced","runId":"r","phase":"p","occurredAt":"2026-02-14T11:00:00Z","agentId":%q,`+
+		`"status":"succeeded","latencyMs":5}`, id, id)
+}
+
+// publishTraced publishes an event from the agent's span in trace n.
+func publishTraced(t *testing.T, p *program, id string, n int) {
+	t.Helper()
+	conn, err := nats.Connect(p.nats)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {parentIn(traceIDOf(2))}}
-	answer, err := http.DefaultClient.Do(request)
+	defer conn.Close()
+	m := &nats.Msg{Subject: "runs.traced.r", Data: []byte(tracedEvent(id)), Header: nats.Header{"traceparent": {agentIn(n)}}}
+	if _, err := conn.RequestMsg(m, patience); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// postTraced posts one.
+func postTraced(t *testing.T, p *program, id string, n int) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/api/events", strings.NewReader(tracedEvent(id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{"Content-Type": {"application/json"}, "Traceparent": {agentIn(n)}}
+	answer, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
 	if answer.StatusCode != http.StatusAccepted {
 		t.Fatal(answer.Status)
-	}
-	arrived("http", traceIDOf(2))
-
-	// Without its collector the service goes on, and says so once.
-	c.setDown(true)
-	publish(p, "lost", traceIDOf(3))
-	publish(p, "lost too", traceIDOf(4))
-	until(t, patience, "the log tells of lost spans", func() bool { return strings.Contains(p.stderr.String(), "spans are lost") })
-	c.setDown(false)
-	publish(p, "back", traceIDOf(5))
-	arrived("back", traceIDOf(5))
-
-	// The last spans are sent before the process ends.
-	slow := maps.Clone(environ)
-	maps.Copy(slow, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_BSP_SCHEDULE_DELAY": "600000", "DATA_DIR": t.TempDir()})
-	p.terminate(t)
-	q := s.serve(t, slow, "run")
-	publish(q, "last", traceIDOf(6))
-	q.reaches(t, 1, patience)
-	q.terminate(t)
-	arrived("last", traceIDOf(6))
-	if said := p.stderr.String() + q.stderr.String(); strings.Contains(said, "secret") {
-		t.Errorf("the log has a secret: %s", said)
 	}
 }
 
@@ -184,4 +201,5 @@ const agentSpanID = "00f067aa0ba902b7"
 
 func traceIDOf(n int) string { return fmt.Sprintf("4bf92f3577b34da6a3ce929d%08x", n) }
 
-func parentIn(traceID string) string { return "00-" + traceID + "-" + agentSpanID + "-01" }
+// agentIn is the traceparent of the agent's span.
+func agentIn(n int) string { return "00-" + traceIDOf(n) + "-" + agentSpanID + "-01" }

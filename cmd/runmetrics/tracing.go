@@ -90,6 +90,12 @@ func openTracing(ctx context.Context, cfg *Config, log *slog.Logger) (*tracing, 
 		sdktrace.WithBatcher(&steadyExporter{SpanExporter: exporter, log: log}))}, nil
 }
 
+func (s *service) openTracing(ctx context.Context) error {
+	var err error
+	s.tracing, err = openTracing(ctx, s.cfg, s.log)
+	return err
+}
+
 // tracer is nil where no spans are made.
 func (t *tracing) tracer() trace.Tracer {
 	if t == nil {

@@ -105,12 +105,6 @@ func (s *service) listen(ctx context.Context) error {
 	return nil
 }
 
-func (s *service) openTracing(ctx context.Context) error {
-	var err error
-	s.tracing, err = openTracing(ctx, s.cfg, s.log)
-	return err
-}
-
 func (s *service) openNATS(every SyncEvery) error {
 	c := connection{URL: s.cfg.NATSURL, Role: "service", Persistent: true, Refusals: &s.refusals, TooOld: func(err error) {
 		select {
