@@ -28,7 +28,7 @@ sim: ## random histories with everything that may go wrong, on both stores: make
 studio: ## a real Next.js application with the files of query/studio, used with Chromium (a minute, 400 MB)
 	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NEXT=1 go test ./cmd/runmetrics -run TestStudio -count=1 -v
 
-publishers: ## what CI leaves out: the nats tool, built from its module (two minutes), and nats-py where Python has it
+publishers: ## publishing with the nats tool, built from its module (two minutes), and with nats-py where Python has it
 	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NATSCLI=1 go test ./cmd/runmetrics -run 'TestNATSTool|TestReadmePublishes' -count=1 -v
 	python3 -c 'import nats' && RUNMETRICS_TEST_NATSPY=1 go test ./cmd/runmetrics -run TestPython -count=1 -v
 
