@@ -29,7 +29,7 @@ studio: ## a real Next.js application with the files of query/studio, used with 
 	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NEXT=1 go test ./cmd/runmetrics -run TestStudio -count=1 -v
 
 publishers: ## publishing with the nats tool, built from its module (two minutes), and with nats-py where Python has it
-	RUNMETRICS_TEST_ALL=1 RUNMETRICS_TEST_NATSCLI=1 go test ./cmd/runmetrics -run 'TestNATSTool|TestReadmePublishes' -count=1 -v
+	RUNMETRICS_TEST_ALL=1 go test ./cmd/runmetrics -run 'TestNATSTool|TestReadmePublishes' -count=1 -v
 	python3 -c 'import nats' && RUNMETRICS_TEST_NATSPY=1 go test ./cmd/runmetrics -run TestPython -count=1 -v
 
 ci: ## what .ci/run does

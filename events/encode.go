@@ -62,7 +62,7 @@ func (w *writer) event(e *Event) {
 // writer appends the properties of one object.
 type writer struct {
 	b      []byte
-	values *object             // where they are noted besides, nil for nowhere
+	values *object             // where they are noted besides, nil: they are not
 	texts  *[fieldCount]string // where strings are noted as they are, as values
 
 	field field // the one being written

@@ -22,7 +22,7 @@ import (
 // The go command keeps what it built. Call it before t.Parallel, so that it builds once.
 func natsTool(t *testing.T) string {
 	t.Helper()
-	if os.Getenv("RUNMETRICS_TEST_NATSCLI") != "1" {
+	if os.Getenv("RUNMETRICS_TEST_ALL") != "1" || testing.Short() {
 		return ""
 	}
 	began := time.Now()
@@ -102,7 +102,7 @@ func wantExecutions(t *testing.T, api string, want map[string]int64) {
 func TestNATSToolPublishesRuns(t *testing.T) {
 	tool := natsTool(t)
 	if tool == "" {
-		t.Skip("builds the nats command line tool, which takes a minute: RUNMETRICS_TEST_NATSCLI=1")
+		t.Skip("builds the nats command line tool, which takes a minute: RUNMETRICS_TEST_ALL=1, without -short")
 	}
 	t.Parallel()
 	g, api := guardedService(t)

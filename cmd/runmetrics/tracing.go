@@ -21,7 +21,7 @@ import (
 // otelPrefix begins the variables that OpenTelemetry defines.
 const otelPrefix = "OTEL_"
 
-// tracesURL is where spans are sent, "" for nowhere: a collector must be named, so that nobody's spans look for one.
+// tracesURL is where spans are sent. It is empty unless a collector is named: there is no default address.
 func (c *Config) tracesURL() string {
 	switch {
 	case c.OTelDisabled || c.OTelTraces == "none":

@@ -13,6 +13,21 @@ import (
 	"github.com/apexsalesai/runmetrics/events/publish"
 )
 
+// createSmallStream makes the stream with room for some dozens of events; giveRoom mends that.
+func (b *broker) createSmallStream(t *testing.T) {
+	t.Helper()
+	small := stream
+	small.MaxBytes = 32 << 10
+	_, err := b.jetStream(t).CreateStream(t.Context(), small)
+	must(t, err)
+}
+
+func (b *broker) giveRoom(t *testing.T) {
+	t.Helper()
+	_, err := b.jetStream(t).UpdateStream(t.Context(), stream)
+	must(t, err)
+}
+
 // fill publishes n events and returns them by their message ids.
 func fill(t *testing.T, p *publish.Publisher, n int) map[string]bool {
 	t.Helper()
@@ -28,10 +43,7 @@ func fill(t *testing.T, p *publish.Publisher, n int) map[string]bool {
 func TestAFullStreamGetsEverythingWhenItIsGivenRoom(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	small := stream
-	small.MaxBytes = 32 << 10
-	_, err := b.jetStream(t).CreateStream(t.Context(), small)
-	must(t, err)
+	b.createSmallStream(t)
 	var said outcomes
 	p := open(t, publish.Config{Conn: b.connect(t), Retrying: said.retrying})
 	fill(t, p, 300)
@@ -39,8 +51,7 @@ func TestAFullStreamGetsEverythingWhenItIsGivenRoom(t *testing.T) {
 	if text := said.retries()[0].Error(); !strings.Contains(text, "maximum bytes exceeded") || !strings.Contains(text, "--max-bytes") {
 		t.Errorf("said %s", text)
 	}
-	_, err = b.jetStream(t).UpdateStream(t.Context(), stream)
-	must(t, err)
+	b.giveRoom(t)
 	must(t, p.Flush(t.Context()))
 	if n := b.messages(t); n != 300 {
 		t.Errorf("the stream has %d messages", n)
@@ -50,10 +61,7 @@ func TestAFullStreamGetsEverythingWhenItIsGivenRoom(t *testing.T) {
 func TestAFullStreamIsAnErrorWhenPatienceEnds(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	small := stream
-	small.MaxBytes = 32 << 10
-	_, err := b.jetStream(t).CreateStream(t.Context(), small)
-	must(t, err)
+	b.createSmallStream(t)
 	var lost outcomes
 	p := open(t, publish.Config{Conn: b.connect(t), MaxInFlight: 50, Patience: time.Second, GivenUp: lost.givenUp})
 	ids := fill(t, p, 200)
@@ -68,8 +76,7 @@ func TestAFullStreamIsAnErrorWhenPatienceEnds(t *testing.T) {
 		t.Errorf("%d given up, told of %d, %d stored", unpublished.GivenUp, len(lost.messages()), b.messages(t))
 	}
 	must(t, p.Flush(t.Context())) // it was said once
-	_, err = b.jetStream(t).UpdateStream(t.Context(), stream)
-	must(t, err)
+	b.giveRoom(t)
 	for _, m := range lost.messages() {
 		must(t, p.PublishMsg(t.Context(), m)) // an own retry
 	}
