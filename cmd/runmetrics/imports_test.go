@@ -95,7 +95,7 @@ var importRules = []importRule{
 		"golang.org/x/term":                    "is stderr a terminal",
 		"golang.org/x/sync":                    "one group for all that runs",
 		"github.com/google/uuid":               "ids of sample and generated events",
-		"go.opentelemetry.io/otel":             "metrics, with an exporter for each who reads them",
+		"go.opentelemetry.io/otel":             "metrics, spans and log records, with an exporter for each who reads them",
 		"github.com/prometheus/client_golang":  "metrics of Go and of the process; the handler of /metrics",
 		"github.com/prometheus/otlptranslator": "which names Prometheus gets",
 	}},
@@ -121,6 +121,7 @@ var testModules = map[string]string{
 	"go.opentelemetry.io/otel":                 "spans are looked at",
 	"go.opentelemetry.io/proto/otlp":           "what an exporter sent is read",
 	"google.golang.org/protobuf":               "what an exporter sent is read",
+	"go.yaml.in/yaml/v3":                       "rules and manifests are read",
 }
 
 // testPackages are of this module and may be used by the tests of any package.
