@@ -90,6 +90,7 @@ Environment ([_FILE]: also as NAME_FILE, a file that holds the value):
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	root.SetVersionTemplate(buildInfo().String())
 	root.PersistentFlags().StringVar(&a.envFile, "env-file", "", "read variables from this `file`; the environment goes before it")
 	root.AddCommand(a.dev(), a.service(), a.publish(), a.export(), a.replay(), a.rebuild(),
 		a.void(), a.prune(), a.deadLetters(), a.setup(), a.doctor(), a.dataverse(), a.keys(), a.schema(),

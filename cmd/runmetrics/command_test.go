@@ -122,17 +122,6 @@ func TestHelpListsEveryVariableWithItsDefault(t *testing.T) {
 	}
 }
 
-func TestVersionIsPrinted(t *testing.T) {
-	t.Parallel()
-	for _, args := range [][]string{{"version"}, {"--version"}} {
-		r := call(t, nil, "", args...)
-		r.want(t, exitOK)
-		if !strings.HasPrefix(r.stdout, "runmetrics ") || !strings.Contains(r.stdout, version()) {
-			t.Errorf("%v prints %q", args, r.stdout)
-		}
-	}
-}
-
 func TestKeysNewPrintsALineThatTheAPIReads(t *testing.T) {
 	t.Parallel()
 	r := call(t, nil, "", "keys", "new", "studio", "--scopes", "read,write")
