@@ -1,11 +1,14 @@
 package consumer
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/sinks"
@@ -38,6 +41,12 @@ func ChangedSubject(deployment string) string { return "runmetrics." + deploymen
 // Announce tells everybody who listens which records a commit changed. Only the last of several messages carries the
 // position, so who waits for it has seen all records; that of an amendment, which is of no stream, carries none.
 func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
+	return announce(context.Background(), conn, deployment, b)
+}
+
+// announce also carries the span of the context, where that is sampled: what others do about the commit belongs to its
+// trace.
+func announce(ctx context.Context, conn *nats.Conn, deployment string, b *sinks.Batch) error {
 	records := make([]aggregate.Metrics, len(b.Runs))
 	for i := range b.Runs {
 		records[i] = b.Runs[i].Metrics
@@ -48,7 +57,7 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 		m := nats.NewMsg(ChangedSubject(deployment))
 		if len(records) == 0 {
 			part.Position = b.Next.Sequence
-			m.Header = positionHeader(b.Next)
+			m.Header = withSpan(ctx, positionHeader(b.Next))
 		}
 		var err error
 		if m.Data, err = part.encode(); err != nil {
@@ -118,4 +127,24 @@ func positionHeader(p sinks.Position) nats.Header {
 		headerEpoch:    {strconv.FormatInt(p.Epoch, 10)},
 		headerPosition: {strconv.FormatUint(p.Sequence, 10)},
 	}
+}
+
+// withSpan adds the span of the context to a header, where it is sampled.
+func withSpan(ctx context.Context, header nats.Header) nats.Header {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return header
+	}
+	if header == nil {
+		header = nats.Header{}
+	}
+	propagation.TraceContext{}.Inject(ctx, carrier(header))
+	return header
+}
+
+// Origin is the span of the commit that a message on ChangedSubject announces; the zero one where it has none.
+func Origin(m *nats.Msg) trace.SpanContext {
+	if origin := originOf(m.Header); origin != nil {
+		return *origin
+	}
+	return trace.SpanContext{}
 }

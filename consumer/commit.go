@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
@@ -29,14 +30,29 @@ const (
 type committed struct {
 	batch *sinks.Batch
 	err   error
+	sums  Sums // of what was stored
 	// reloaded holds the runs of a version conflict as the store has them; absent ones are not in the store.
 	reloaded map[uuid.UUID]sinks.StoredRun
+	span     trace.SpanContext // of an attempt that failed, where it has one
 }
 
 // commitError is why a commit failed, in the store's words.
-type commitError struct{ error }
+type commitError struct {
+	error
+	span trace.SpanContext // of the attempt, where it has one
+}
 
 func (e *commitError) Unwrap() error { return e.error }
+
+// failedIn is a context with the span of the attempt that failed, for the log; without one where there is none.
+func failedIn(err error) context.Context {
+	ctx := context.Background()
+	var failed *commitError
+	if errors.As(err, &failed) {
+		ctx = trace.ContextWithSpanContext(ctx, failed.span)
+	}
+	return ctx
+}
 
 // startCommit seals the open batch and commits it beside the fold of the next, unless one is under way.
 func (s *session) startCommit(ctx context.Context) {
@@ -58,7 +74,11 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 		ctx, attempt := s.reader.startAttempt(ctx, inFlight)
 		result := s.store(ctx, stored, b)
 		if result.err == nil {
-			s.tell(inFlight.items[len(inFlight.items)-1].reply, b)
+			s.tell(ctx, inFlight.items[len(inFlight.items)-1].reply, b)
+			result.sums = sumsOf(b)
+			s.reader.measured.committed(ctx, inFlight.items, s.reader.now())
+		} else {
+			result.span = attempt.context()
 		}
 		attempt.end(result.err)
 		s.done <- result
@@ -68,20 +88,31 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 // store commits the batch, or reads back the runs that are at another version than it says.
 func (s *session) store(ctx context.Context, stored sinks.Position, b *sinks.Batch) committed {
 	result := committed{batch: b}
-	brief, cancel := context.WithTimeout(ctx, commitTime)
-	defer cancel()
-	result.err = s.reader.ledger.Commit(brief, stored, b)
+	began := time.Now()
+	result.err = s.call(ctx, "commit", commitTime, func(ctx context.Context) error { return s.reader.ledger.Commit(ctx, stored, b) })
+	s.reader.measured.attempted(ctx, time.Since(began), result.err)
 	var conflict *sinks.VersionConflict
 	if !errors.As(result.err, &conflict) {
 		return result
 	}
-	patient, cancel := context.WithTimeout(ctx, loadTime)
-	defer cancel()
-	var err error
-	if result.reloaded, err = s.reader.ledger.Load(patient, stored, namesOf(b, conflict.Runs)); err != nil {
+	err := s.call(ctx, "load", loadTime, func(ctx context.Context) (err error) {
+		result.reloaded, err = s.reader.ledger.Load(ctx, stored, namesOf(b, conflict.Runs))
+		return err
+	})
+	if err != nil {
 		result.err = err
 	}
 	return result
+}
+
+// call calls the store, which has a span of its own where the commit has one.
+func (s *session) call(ctx context.Context, what string, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ctx, span := s.reader.startCall(ctx, what)
+	err := f(ctx)
+	endCall(span, err)
+	return err
 }
 
 // namesOf finds the names of runs that a batch changes.
@@ -100,11 +131,11 @@ func namesOf(b *sinks.Batch, runs []uuid.UUID) []events.Key {
 }
 
 // tell acknowledges and announces a commit. Both are hints: who misses them asks the store or is sent a message again.
-func (s *session) tell(reply string, b *sinks.Batch) {
+func (s *session) tell(ctx context.Context, reply string, b *sinks.Batch) {
 	if err := s.reader.conn.Publish(reply, []byte("+ACK")); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		s.reader.log.Debug("ack", "error", err)
 	}
-	if err := Announce(s.reader.conn, s.reader.deployment, b); err != nil {
+	if err := announce(ctx, s.reader.conn, s.reader.deployment, b); err != nil {
 		s.reader.log.Debug("announce commit", "error", err)
 	}
 }
@@ -114,7 +145,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 	var conflict *sinks.VersionConflict
 	switch {
 	case result.err == nil:
-		s.reader.committed(result.batch, s.stored)
+		s.reader.committed(result, s.stored)
 		s.stored, s.position, s.moved = result.batch.Next, result.batch.Next, true
 		s.cache.trim(s.inFlight, s.open)
 		s.inFlight = nil
@@ -127,7 +158,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 		s.reader.refused(s.inFlight)
 	}
 	s.inFlight = nil
-	return &commitError{result.err}
+	return &commitError{result.err, result.span}
 }
 
 // refold puts the runs as the store has them under both batches.

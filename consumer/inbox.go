@@ -20,7 +20,7 @@ type item struct {
 	time     time.Time // when the stream stored it
 	pin      string
 	reply    string // where to acknowledge
-	more     bool   // the stream holds messages behind it that were not delivered yet
+	pending  uint64 // messages behind it that the stream holds and did not deliver yet
 	bytes    int    // of payload, roughly as many as it holds on to
 
 	event    events.Event
@@ -78,7 +78,7 @@ func (b *inbox) receive(m jetstream.Msg) {
 	}
 	header := m.Headers()
 	it := b.newItem()
-	it.sequence, it.time, it.more = meta.Sequence.Stream, meta.Timestamp, meta.NumPending > 0
+	it.sequence, it.time, it.pending = meta.Sequence.Stream, meta.Timestamp, meta.NumPending
 	it.pin, it.reply, it.bytes = header.Get("Nats-Pin-Id"), m.Reply(), len(m.Data())
 	it.event, it.rejected = events.Decode(events.Message{
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
@@ -116,7 +116,7 @@ func (b *inbox) push(it *item) {
 	n := len(b.items)
 	b.mu.Unlock()
 	switch {
-	case !it.more || n%wakeItems == 0:
+	case it.pending == 0 || n%wakeItems == 0:
 		b.signal()
 	case n == 1:
 		// The broker says that more is to come. If it does not come, this wakes the session all the same.

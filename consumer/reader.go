@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/events"
@@ -22,7 +23,7 @@ const (
 	blockedRetry = 15 * time.Second
 )
 
-// Config is what a Reader needs. All fields but the last five are required.
+// Config is what a Reader needs. All fields but the last seven are required.
 type Config struct {
 	Conn       *nats.Conn          // its error handler tells Refused
 	JetStream  jetstream.JetStream // on Conn
@@ -34,7 +35,9 @@ type Config struct {
 	// when another one does. It must not block. Two replicas may both be told true for a while.
 	Own func(bool)
 
-	Tracer    trace.Tracer     // makes spans of commits that hold traced events; default: none
+	Sink      string           // what Ledger is, for who looks at metrics and spans: postgres or sqlite
+	Meter     metric.Meter     // measures commits; default: none
+	Tracer    trace.Tracer     // makes spans of commits; default: none
 	Log       *slog.Logger     // default: none
 	PinnedTTL time.Duration    // default DefaultPinnedTTL; of a consumer that this reader creates
 	Now       func() time.Time // default time.Now
@@ -47,6 +50,8 @@ type Reader struct {
 	stream     string
 	deployment string
 	ledger     sinks.Ledger
+	sink       string
+	measured   *instruments
 	tracer     trace.Tracer // nil: no spans
 	log        *slog.Logger
 	pinnedTTL  time.Duration
@@ -55,6 +60,8 @@ type Reader struct {
 	status     *status
 	refusals   chan *Refusal // holds the first one of the session under way
 	turn       turn
+
+	untraced time.Time // when a commit without traced events last had a span; owned by the commit under way
 
 	// owned by Run's goroutine
 	identity  sinks.Identity // zero until the store was first reached
@@ -72,7 +79,7 @@ func New(c Config) (*Reader, error) {
 		return nil, errors.New("consumer: Stream and Deployment are required")
 	}
 	r := &Reader{conn: c.Conn, js: c.JetStream, stream: c.Stream, deployment: c.Deployment, ledger: c.Ledger,
-		tracer: c.Tracer, log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1),
+		sink: c.Sink, tracer: c.Tracer, log: c.Log, pinnedTTL: c.PinnedTTL, now: c.Now, tellOwner: c.Own, refusals: make(chan *Refusal, 1),
 		turn: turn{changed: make(chan struct{}, 1)}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -87,7 +94,9 @@ func New(c Config) (*Reader, error) {
 		r.tellOwner = func(bool) {}
 	}
 	r.status = &status{s: Status{Stream: c.Stream, State: Starting}}
-	return r, nil
+	var err error
+	r.measured, err = newInstruments(c.Meter, c.Stream, c.Sink)
+	return r, err
 }
 
 // Status tells what the reader is doing. It asks nobody.
@@ -169,11 +178,11 @@ func (r *Reader) report(err error, wait time.Duration) time.Duration {
 		return jittered / 10
 	case errors.Is(err, sinks.ErrBlocked):
 		r.status.fail(Blocked, err)
-		r.log.Error("blocked until somebody acts", "stream", r.stream, "error", err)
+		r.log.ErrorContext(failedIn(err), "blocked until somebody acts", "stream", r.stream, "error", err)
 		return blockedRetry
 	}
 	r.status.fail(Degraded, err)
-	r.log.Warn("reading interrupted", "stream", r.stream, "error", err, "retry_in", jittered.Round(time.Millisecond))
+	r.log.WarnContext(failedIn(err), "reading interrupted", "stream", r.stream, "error", err, "retry_in", jittered.Round(time.Millisecond))
 	return jittered
 }
 
@@ -245,7 +254,8 @@ func (r *Reader) judge(it *item) {
 }
 
 // committed takes note of a successful commit.
-func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
+func (r *Reader) committed(result committed, before sinks.Position) {
+	b := result.batch
 	if b.Next.Epoch != before.Epoch {
 		r.timelines.found = finding{} // from now on it would be found again for another reason
 	}
@@ -254,5 +264,5 @@ func (r *Reader) committed(b *sinks.Batch, before sinks.Position) {
 	}
 	r.untold.add(b.DeadLetters)
 	r.tellDeadLetters(tellTime)
-	r.status.committed(before, b, r.now())
+	r.status.committed(before, b, result.sums, r.now())
 }

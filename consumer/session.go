@@ -267,7 +267,7 @@ func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelF
 	cancel()
 	if s.inFlight != nil {
 		if last := <-s.done; last.err == nil { // stored all the same: nobody will read it again
-			s.reader.committed(last.batch, s.stored)
+			s.reader.committed(last, s.stored)
 		}
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)

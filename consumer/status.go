@@ -37,7 +37,7 @@ type Status struct {
 	// Reached is the last sequence that is known to be committed. For a standby it is what the broker knows of the reader
 	// that reads, which may be half a minute old; else it is the position's.
 	Reached      uint64
-	LastSequence uint64 // of the stream, when it was last asked
+	LastSequence uint64 // of the stream, as the broker last said
 	// Delay is from when the stream stored the last message that this reader committed until that was committed, by the
 	// clocks of broker and reader; 0 before the first.
 	Delay time.Duration
@@ -54,6 +54,15 @@ type Status struct {
 	// ByReason has the dead letters of each reason that came up; together they are DeadLetters.
 	ByReason map[events.Reason]int64
 	Gone     int64 // sequences that had left the stream when their turn came: never read, and stepped over by a commit
+	Sums     Sums  // over the executions among Applied
+}
+
+// Pending is how many messages the stream is known to hold behind what is known to be committed.
+func (s *Status) Pending() int64 {
+	if s.LastSequence <= s.Reached {
+		return 0
+	}
+	return int64(s.LastSequence - s.Reached)
 }
 
 // status is the shared, guarded form of Status.
@@ -140,6 +149,11 @@ func (s *status) read(n, dropped int) {
 	})
 }
 
+// holds takes note of a message that the stream is known to hold.
+func (s *status) holds(sequence uint64) {
+	s.update(func(s *Status) { s.LastSequence = max(s.LastSequence, sequence) })
+}
+
 // discard counts messages that were taken in and go no further.
 func (s *status) discard(n int) {
 	s.update(func(s *Status) {
@@ -154,7 +168,7 @@ func (s *status) abandon() {
 }
 
 // committed counts a batch, by how the position changed and by its dead letters.
-func (s *status) committed(before sinks.Position, b *sinks.Batch, now time.Time) {
+func (s *status) committed(before sinks.Position, b *sinks.Batch, sums Sums, now time.Time) {
 	after := b.Next
 	s.update(func(s *Status) {
 		if before.Epoch != after.Epoch {
@@ -166,6 +180,7 @@ func (s *status) committed(before sinks.Position, b *sinks.Batch, now time.Time)
 		s.Duplicates += done[1]
 		s.DeadLetters += done[2]
 		s.countReasons(b.DeadLetters)
+		s.Sums.plus(sums)
 		s.InFlight -= done[0] + done[1] + done[2]
 		s.Gone += after.Gone - before.Gone
 		if s.failing() {

@@ -40,6 +40,9 @@ func (s *session) take(ctx, commits context.Context) error {
 		s.reader.judge(it)
 		s.open.fold(it, s.cache)
 	}
+	if n := len(s.open.items); n > 0 {
+		s.reader.status.holds(s.open.items[n-1].sequence + s.open.items[n-1].pending)
+	}
 	s.gate.stamp(s.reader.now())
 	return nil
 }
@@ -50,7 +53,7 @@ func (s *session) ripe() bool {
 	if n == 0 || s.inFlight != nil {
 		return false
 	}
-	if s.open.ripe || !s.open.items[n-1].more || s.open.full(s.reader.batchLimit()) {
+	if s.open.ripe || s.open.items[n-1].pending == 0 || s.open.full(s.reader.batchLimit()) {
 		return true
 	}
 	if s.gathered == nil {

@@ -11,19 +11,26 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// A commit that holds traced events has two kinds of spans:
+// There are three kinds of spans:
 //
-//   - "commit <stream>", one for each attempt to store the batch, in a trace of its own with links to the events';
+//   - "commit <stream>", one for each attempt to store a batch, in a trace of its own with links to the spans of traced
+//     events in it;
+//   - "<store> commit" and, after a version conflict, "<store> load" below it: the calls of the store;
 //   - "process <stream>", one for each traced event, in the trace of the agent that published it: from when the stream
 //     stored the event until the store held it, and what became of it. It links to the attempt that stored it.
 //
 // An event is traced where its header traceparent says that the publisher's span is sampled
-// (https://www.w3.org/TR/trace-context/). Commits without any have no span.
+// (https://www.w3.org/TR/trace-context/). Commits without any have a span at most once in untracedTime, so that a busy
+// stream whose agents are not traced is still seen, and costs a collector next to nothing.
+
+// untracedTime is the time between two spans of commits without traced events.
+const untracedTime = time.Second
 
 // maxTraced is how many events of a commit get spans: as many links as a span has by OpenTelemetry's default. It bounds
 // what tracing costs under full load.
@@ -42,8 +49,8 @@ func (c carrier) Get(name string) string {
 	return ""
 }
 
-// Set makes a carrier a propagation.TextMapCarrier; nothing is written.
-func (carrier) Set(string, string) {}
+// Set writes a header.
+func (c carrier) Set(name, value string) { c[name] = []string{value} }
 
 // Keys makes a carrier a propagation.TextMapCarrier.
 func (carrier) Keys() []string { return nil }
@@ -60,18 +67,21 @@ func originOf(header nats.Header) *trace.SpanContext {
 	return &origin
 }
 
-// attempt is one attempt to store a batch, traced where the batch has traced events.
+// attempt is one attempt to store a batch.
 type attempt struct {
 	reader *Reader
-	traced []*item // nil: no spans
-	span   trace.Span
+	traced []*item
+	span   trace.Span // nil: it has none
 }
 
-// startAttempt begins the span of an attempt to store the batch; the context is its.
+// startAttempt begins the span of an attempt to store the batch; the context is its. Attempts come one after the other.
 func (r *Reader) startAttempt(ctx context.Context, b *batch) (context.Context, attempt) {
 	a := attempt{reader: r, traced: b.traced}
-	if len(a.traced) == 0 {
+	switch now := time.Now(); {
+	case r.tracer == nil, len(a.traced) == 0 && now.Sub(r.untraced) < untracedTime:
 		return ctx, a
+	case len(a.traced) == 0:
+		r.untraced = now
 	}
 	links := make([]trace.Link, len(a.traced))
 	for i, it := range a.traced {
@@ -85,6 +95,35 @@ func (r *Reader) startAttempt(ctx context.Context, b *batch) (context.Context, a
 		attribute.Int64("runmetrics.last_sequence", int64(b.items[len(b.items)-1].sequence)),
 	))
 	return ctx, a
+}
+
+// context is the span's, the zero one where there is none.
+func (a attempt) context() trace.SpanContext {
+	if a.span == nil {
+		return trace.SpanContext{}
+	}
+	return a.span.SpanContext()
+}
+
+// startCall begins the span of a call of the store. Without a span above there is none.
+func (r *Reader) startCall(ctx context.Context, what string) (context.Context, trace.Span) {
+	if r.tracer == nil || !trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx, noop.Span{}
+	}
+	system := r.sink
+	if system == "postgres" {
+		system = "postgresql"
+	}
+	return r.tracer.Start(ctx, r.sink+" "+what, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("db.system.name", system), attribute.String("db.operation.name", what)))
+}
+
+func endCall(span trace.Span, err error) {
+	var conflict *sinks.VersionConflict
+	if err != nil && !errors.As(err, &conflict) {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
 }
 
 // end ends the span of the attempt and, where the batch is stored, tells in the events' traces what became of them.

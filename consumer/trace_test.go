@@ -137,9 +137,58 @@ func TestOnlySampledEventsAreTraced(t *testing.T) {
 		e := finished("run", i)
 		waitCommitted(t, b, store, b.publish(t, withHeader(messageOf(&e), "traceparent", header)))
 	}
-	if spans := recorder.Started(); len(spans) > 0 {
-		t.Errorf("%d spans, the first %q", len(spans), spans[0].Name())
+	for _, span := range recorder.Started() {
+		if span.Name() == "process RUN_EVENTS" {
+			t.Errorf("the span of %s", attributeOf(span, "runmetrics.event_id").AsString())
+		}
 	}
+}
+
+// A stream whose agents are not traced is seen all the same, a commit a second.
+func TestCommitsWithoutTracedEventsAreSeenNowAndThen(t *testing.T) {
+	b, store, recorder := startBroker(t), openSQLite(t), tracetest.NewSpanRecorder()
+	b.startReader(t, store, traced(recorder))
+	began, n := time.Now(), 0
+	for ; n < 20; n++ {
+		e := finished("run", n)
+		waitCommitted(t, b, store, b.publish(t, messageOf(&e)))
+	}
+	most := 1 + int(time.Since(began)/time.Second)
+	commits := 0
+	for _, span := range recorder.Started() {
+		if span.Name() == "commit RUN_EVENTS" {
+			commits++
+			if len(span.Links()) > 0 {
+				t.Errorf("links to %+v", span.Links())
+			}
+		}
+	}
+	if commits == 0 || commits > most {
+		t.Errorf("%d spans of %d commits within %s", commits, n, time.Since(began))
+	}
+}
+
+// Below a commit stand the calls of the store, and whoever hears of the commit can go on with its trace.
+func TestACommitsTraceHoldsTheCallsOfTheStoreAndGoesOnElsewhere(t *testing.T) {
+	b, store, recorder := startBroker(t), openSQLite(t), tracetest.NewSpanRecorder()
+	announced, err := b.conn.SubscribeSync(consumer.ChangedSubject("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.startReader(t, store, traced(recorder), func(c *consumer.Config) { c.Sink = "postgres" })
+	e := finished("run", 1)
+	traceparent, _ := agentSpan(1)
+	waitCommitted(t, b, store, b.publish(t, withHeader(messageOf(&e), "traceparent", traceparent)))
+	commit := endedSpans(t, recorder, "commit RUN_EVENTS", 1)[0]
+	call := endedSpans(t, recorder, "postgres commit", 1)[0]
+	if call.Parent().SpanID() != commit.SpanContext().SpanID() || call.SpanKind() != trace.SpanKindClient ||
+		attributeOf(call, "db.system.name").AsString() != "postgresql" {
+		t.Errorf("the call is %+v below %s", call.Attributes(), call.Parent().SpanID())
+	}
+	poll(t, "the commit is announced with its span", func() bool {
+		m, err := announced.NextMsg(time.Second)
+		return err == nil && consumer.Origin(m).SpanID() == commit.SpanContext().SpanID()
+	})
 }
 
 // A commit that fails is seen as such; the event's own span waits until it is stored.
@@ -182,9 +231,10 @@ func TestTracedEventsOfACommitAreBounded(t *testing.T) {
 	poll(t, "as many spans of events as links", func() bool {
 		links := 0
 		for _, span := range recorder.Ended() {
-			if span.Name() == "commit RUN_EVENTS" {
+			switch span.Name() {
+			case "commit RUN_EVENTS":
 				links += len(span.Links())
-			} else {
+			case "process RUN_EVENTS":
 				links--
 			}
 		}

@@ -1,0 +1,139 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math/big"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/apexsalesai/runmetrics/aggregate"
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+)
+
+// Bounds of histograms. The promise is a delay of milliseconds; what is read after an outage waited for hours.
+var (
+	delayBounds    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400} // seconds
+	durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}                       // seconds
+	messagesBounds = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000}
+)
+
+// instruments measure commits. Everything else that is measured of a reader is counted in its Status.
+type instruments struct {
+	delay    metric.Float64Histogram // of each message
+	duration metric.Float64Histogram // of each attempt
+	messages metric.Int64Histogram   // of each commit
+
+	// Made once: they are handed over for every message.
+	of                       []metric.RecordOption
+	stored, conflict, failed []metric.RecordOption
+}
+
+func newInstruments(meter metric.Meter, stream, sink string) (*instruments, error) {
+	if meter == nil {
+		meter = noop.Meter{}
+	}
+	in := &instruments{}
+	var errs [3]error
+	in.delay, errs[0] = meter.Float64Histogram("runmetrics.commit.delay", metric.WithUnit("s"),
+		metric.WithDescription("From when the stream stored a message until it was committed, by the clocks of broker and reader."),
+		metric.WithExplicitBucketBoundaries(delayBounds...))
+	in.duration, errs[1] = meter.Float64Histogram("runmetrics.commit.duration", metric.WithUnit("s"),
+		metric.WithDescription("What one attempt to store a batch took: stored, in conflict with another writer, or failed."),
+		metric.WithExplicitBucketBoundaries(durationBounds...))
+	in.messages, errs[2] = meter.Int64Histogram("runmetrics.commit.messages",
+		metric.WithDescription("Messages that one commit dealt with."), metric.WithExplicitBucketBoundaries(messagesBounds...))
+	name := attribute.String("stream", stream)
+	with := func(more ...attribute.KeyValue) []metric.RecordOption {
+		return []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(append(more, name)...))}
+	}
+	outcome := func(is string) []metric.RecordOption {
+		return with(attribute.String("sink", sink), attribute.String("outcome", is))
+	}
+	in.of, in.stored, in.conflict, in.failed = with(), outcome("stored"), outcome("conflict"), outcome("failed")
+	return in, errors.Join(errs[:]...)
+}
+
+// attempted measures one attempt to store a batch.
+func (in *instruments) attempted(ctx context.Context, took time.Duration, err error) {
+	outcome := in.stored
+	var conflict *sinks.VersionConflict
+	switch {
+	case errors.As(err, &conflict):
+		outcome = in.conflict
+	case err != nil:
+		outcome = in.failed
+	}
+	in.duration.Record(ctx, took.Seconds(), outcome...)
+}
+
+// committed measures a stored batch.
+func (in *instruments) committed(ctx context.Context, items []*item, now time.Time) {
+	in.messages.Record(ctx, int64(len(items)), in.of...)
+	if !in.delay.Enabled(ctx) {
+		return
+	}
+	for _, it := range items {
+		in.delay.Record(ctx, max(0, now.Sub(it.time).Seconds()), in.of...)
+	}
+}
+
+// Sums are of the executions that a reader applied, as they came: what a void takes out of a run stays in them.
+type Sums struct {
+	Succeeded, Failed, Cancelled int64
+	TokensIn, TokensOut          int64
+	Cost                         aggregate.Money // of those whose cost is known
+	NewRuns                      int64           // runs that the store did not have
+}
+
+// sumsOf adds up a batch.
+func sumsOf(b *sinks.Batch) Sums {
+	var s Sums
+	for i := range b.Runs {
+		if b.Runs[i].Metrics.Version == 1 {
+			s.NewRuns++
+		}
+		for _, e := range b.Runs[i].Events {
+			if e.Type == events.AgentFinished {
+				s.add(e)
+			}
+		}
+	}
+	return s
+}
+
+func (s *Sums) add(e *events.Event) {
+	switch e.Status {
+	case events.Succeeded:
+		s.Succeeded++
+	case events.Failed:
+		s.Failed++
+	case events.Cancelled:
+		s.Cancelled++
+	}
+	s.TokensIn += e.TokensIn
+	s.TokensOut += e.TokensOut
+	if e.Cost.Known {
+		s.Cost = s.Cost.Add(e.Cost.Nanos)
+	}
+}
+
+// CostUSD is the cost for a chart: rounded as floating point is. The figures to rely on are the store's.
+func (s Sums) CostUSD() float64 {
+	usd, _ := new(big.Float).SetInt(s.Cost.Nanos()).Float64()
+	return usd / float64(events.NanosPerUSD)
+}
+
+func (s *Sums) plus(other Sums) {
+	s.Succeeded += other.Succeeded
+	s.Failed += other.Failed
+	s.Cancelled += other.Cancelled
+	s.TokensIn += other.TokensIn
+	s.TokensOut += other.TokensOut
+	s.Cost = s.Cost.Plus(other.Cost)
+	s.NewRuns += other.NewRuns
+}
