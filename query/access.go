@@ -41,7 +41,8 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refused)
 		return
 	}
-	if handler, pattern := s.mux.Handler(r); pattern == "" {
+	if r.Pattern == "" {
+		handler, _ := s.mux.Handler(r)
 		noRoute(w, r, handler)
 		return
 	}

@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -51,6 +54,12 @@ type Config struct {
 	// Loopback says that the listener is bound to a loopback address. Without keys the Host header must then be a
 	// loopback name, or any web page could reach us under a name of its own that resolves to 127.0.0.1.
 	Loopback bool
+
+	// Meter gets how long requests take; nothing is measured where nil. Tracer makes a span for each request but those for
+	// the panel's files, /healthz, /readyz and /metrics, in the trace of the caller. What a request publishes comes from
+	// that span; where Tracer is nil, from the caller's.
+	Meter  metric.Meter
+	Tracer trace.Tracer
 
 	// IdleTimeout is after how long without a commit a running run is shown as stalled; 0 is never.
 	IdleTimeout time.Duration

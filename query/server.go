@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ type server struct {
 	states    sharedState
 	answers   knownAnswers
 	counted   sharedBacklog
+	telemetry telemetry
 
 	entrance  http.Handler // what stands before the routes
 	keyRates  *rates
@@ -34,6 +36,10 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &server{Config: c, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection(),
 		eventRequests: make(chan struct{}, maxEventRequests), summaries: make(chan struct{}, summariesAtOnce)}
+	var err error
+	if s.telemetry, err = newTelemetry(&c); err != nil {
+		return nil, err
+	}
 	s.entrance = s.crossOrigin(http.HandlerFunc(s.enter))
 	s.keyRates = newRates(c.KeyRate, 2*c.KeyRate, maxKeyRates)
 	s.strangers = strangers{newRates(strangerRate, strangerBurst, strangersKept)}
@@ -56,7 +62,6 @@ func New(c Config) (http.Handler, error) {
 		return nil, fmt.Errorf("read panel: %w", err)
 	}
 	describeRevalidation(api)
-	var err error
 	if s.spec, err = json.Marshal(api.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("write OpenAPI: %w", err)
 	}
@@ -65,10 +70,16 @@ func New(c Config) (http.Handler, error) {
 
 // ServeHTTP answers one request: refused at the door, without a route, or by the handler of its route.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, v := &answer{ResponseWriter: w, status: http.StatusOK}, new(visitor)
+	v := new(visitor)
+	r = withTrace(withVisitor(r, v))
+	_, r.Pattern = s.mux.Handler(r)
+	answer := &answer{ResponseWriter: w, status: http.StatusOK}
+	r, answer.measured = s.telemetry.begin(r)
 	defer func() {
+		status := answer.outcome(r.Context())
+		answer.measured.end(status, answer.cut)
 		if s.Keys != nil {
-			s.Keys.answered(v.keyID, answer.status)
+			s.Keys.answered(v.keyID, status)
 		}
 	}()
 	defer func() {
@@ -77,7 +88,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	secure(answer.Header(), r)
-	s.entrance.ServeHTTP(answer, withTrace(withVisitor(r, v)))
+	s.entrance.ServeHTTP(answer, r)
 }
 
 // noRoute asks the multiplexer's own handler whether the path is unknown or only the method, and says so as a problem.
@@ -101,26 +112,50 @@ func (s *server) panicked(w *answer, r *http.Request, cause any) {
 			"error", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	}
 	if w.begun {
+		w.cut = true
 		panic(http.ErrAbortHandler)
 	}
 	writeProblem(w, problem(http.StatusInternalServerError, "an unexpected error; the log of the server has it"))
 }
 
-// answer remembers whether anything was sent, and with which status.
+// answer remembers whether anything was sent, and with which status, and measures the request.
 type answer struct {
 	http.ResponseWriter
-	begun  bool
-	status int
+	measured measured
+	begun    bool
+	cut      bool // it ends before it is whole
+	status   int
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.begun, a.status = true, status
+	a.status = status
+	a.begin()
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	a.begun = true
+	a.begin()
 	return a.ResponseWriter.Write(b)
+}
+
+// begin is called before anything is sent.
+func (a *answer) begin() {
+	if !a.begun && a.Header().Get("Content-Type") == eventStream {
+		a.measured.end(a.status, false)
+	}
+	a.begun = true
+}
+
+// clientLeft is what counts instead of a 5xx that nobody got: who left did not wait for a fault to pass. It is the status
+// that nginx has for this.
+const clientLeft = 499
+
+// outcome is the status that counts once the request is over.
+func (a *answer) outcome(request context.Context) int {
+	if a.status >= http.StatusInternalServerError && request.Err() != nil {
+		return clientLeft
+	}
+	return a.status
 }
 
 // Unwrap lets http.ResponseController find deadlines and flushing.

@@ -45,7 +45,7 @@ func (in *streamInput) Resolve(ctx huma.Context) []error {
 func (s *server) routeStream(api huma.API) {
 	described := responses(api, http.StatusOK, nil, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden,
 		http.StatusServiceUnavailable)
-	described["200"] = response(http.StatusOK, "text/event-stream", &huma.Schema{Type: huma.TypeString})
+	described["200"] = response(http.StatusOK, eventStream, &huma.Schema{Type: huma.TypeString})
 	huma.Register(api, s.guard(huma.Operation{
 		OperationID: "stream-metrics", Method: http.MethodGet, Path: streamPath, Tags: []string{"metrics"},
 		Summary: "Records as they change, as server-sent events",
@@ -154,7 +154,7 @@ func (s *server) stream(ctx context.Context, in *streamInput) (*huma.StreamRespo
 		r, writer := humago.Unwrap(ctx)
 		out := &eventWriter{w: writer, control: http.NewResponseController(writer), idleSince: s.idleSince, written: time.Now()}
 		header := writer.Header()
-		header.Set("Content-Type", "text/event-stream")
+		header.Set("Content-Type", eventStream)
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Accel-Buffering", "no") // proxies of that kind would keep events back
 		if r.Method == http.MethodHead {

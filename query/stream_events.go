@@ -10,6 +10,9 @@ import (
 	"github.com/apexsalesai/runmetrics/aggregate"
 )
 
+// eventStream is the type of server-sent events.
+const eventStream = "text/event-stream"
+
 // eventWriter writes server-sent events, many at a time.
 type eventWriter struct {
 	w         http.ResponseWriter
