@@ -103,3 +103,33 @@ func TestACommitThatSucceedsEndsTheBackOff(t *testing.T) {
 		}
 	}
 }
+
+// While the store is away it is known what waits, and for how long it still can.
+func TestAnOutageShowsWhatWaits(t *testing.T) {
+	b := startBroker(t)
+	var away atomic.Bool
+	store := sinktest.NewFaulty(openSQLite(t), func(context.Context, sinktest.Method, int) sinktest.Fault {
+		if away.Load() {
+			return sinktest.NotStored
+		}
+		return sinktest.None
+	})
+	var later atomic.Int64 // how far the reader's clock is ahead, in nanoseconds
+	r := b.startReader(t, store, func(c *consumer.Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	})
+	list := history(10)
+	waitCommitted(t, b, store, b.publish(t, messagesOf(list[:5])...))
+	poll(t, "nothing waits", func() bool { return r.Status().Pending() == 0 })
+	away.Store(true)
+	b.publish(t, messagesOf(list[5:])...)
+	poll(t, "five messages wait", func() bool { s := r.Status(); return s.State == consumer.Degraded && s.Pending() == 5 })
+	const most = 30 * 24 // hours, by the age at which messages leave the stream
+	if hours := r.Status().OutageHours; hours == nil || *hours > most || *hours < most-1 {
+		t.Errorf("the store can stay away for %v hours more, want almost %d", hours, most)
+	}
+	later.Store(int64(29 * 24 * time.Hour))
+	poll(t, "a day is left", func() bool { h := r.Status().OutageHours; return h != nil && *h <= 24 && *h > 23 })
+	away.Store(false)
+	poll(t, "nothing waits again", func() bool { return r.Status().Pending() == 0 })
+}

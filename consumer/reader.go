@@ -143,6 +143,7 @@ func (r *Reader) Run(ctx context.Context) error {
 			wait = firstRetry // it worked, or did for a while
 		}
 		pause := r.report(err, wait)
+		r.glance(ctx)
 		select {
 		case <-ctx.Done():
 			return nil

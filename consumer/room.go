@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,4 +25,35 @@ func OutageHours(info *jetstream.StreamInfo) (float64, bool) {
 		return min(hours, full), true
 	}
 	return full, true
+}
+
+// glanceTime is how long the broker may take to say how the stream is while the store is away.
+const glanceTime = 2 * time.Second
+
+// glance looks at the stream after a session failed: what comes while the store is away, and for how long it can still
+// wait there. It asks the broker only, and is silent where that does not answer: the next session says so.
+func (r *Reader) glance(ctx context.Context) {
+	if !r.conn.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glanceTime)
+	defer cancel()
+	stream, err := r.js.Stream(ctx, r.stream)
+	if err != nil {
+		return
+	}
+	info, known := stream.CachedInfo(), r.status.snapshot()
+	created := r.timelines.created
+	if len(created) > 0 && !created[len(created)-1].Equal(info.Created) || info.State.LastSeq < known.LastSequence {
+		return // another timeline, of which the next session takes note
+	}
+	hours, bounded := OutageHours(info)
+	if info.Config.MaxAge > 0 && info.State.LastSeq > known.Reached {
+		first, err := stream.GetMsg(ctx, known.Reached+1, jetstream.WithGetMsgSubject(">"))
+		if err != nil {
+			return
+		}
+		hours = max(0, min(hours, (info.Config.MaxAge-r.now().Sub(first.Time)).Hours()))
+	}
+	r.status.room(info.State.LastSeq, hours, bounded)
 }

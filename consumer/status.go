@@ -58,7 +58,7 @@ type Status struct {
 }
 
 // Pending is how many messages the stream is known to hold behind what is known to be committed.
-func (s *Status) Pending() int64 {
+func (s Status) Pending() int64 {
 	if s.LastSequence <= s.Reached {
 		return 0
 	}
@@ -132,9 +132,15 @@ func (s *status) begin(p sinks.Position) {
 
 // stream takes note of what the broker says of the stream.
 func (s *status) stream(info *jetstream.StreamInfo) {
+	hours, bounded := OutageHours(info)
+	s.room(info.State.LastSeq, hours, bounded)
+}
+
+// room takes note of what the stream holds, and how many hours the store could stay away.
+func (s *status) room(last uint64, hours float64, bounded bool) {
 	s.update(func(s *Status) {
-		s.LastSequence, s.OutageHours = info.State.LastSeq, nil
-		if hours, bounded := OutageHours(info); bounded {
+		s.LastSequence, s.OutageHours = last, nil
+		if bounded {
 			s.OutageHours = &hours
 		}
 	})
