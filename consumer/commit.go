@@ -31,6 +31,8 @@ type committed struct {
 	batch *sinks.Batch
 	err   error
 	sums  Sums // of what was stored
+	// delays are of what was stored, by the clock right after it.
+	delays Delays
 	// reloaded holds the runs of a version conflict as the store has them; absent ones are not in the store.
 	reloaded map[uuid.UUID]sinks.StoredRun
 	span     trace.SpanContext // of an attempt that failed, where it has one
@@ -76,7 +78,8 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 		if result.err == nil {
 			s.tell(ctx, inFlight.items[len(inFlight.items)-1].reply, b)
 			result.sums = sumsOf(b)
-			s.reader.measured.committed(ctx, inFlight.items, s.reader.now())
+			result.delays.add(inFlight.items, s.reader.now())
+			s.reader.measured.committed(ctx, len(inFlight.items))
 		} else {
 			result.span = attempt.context()
 		}

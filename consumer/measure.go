@@ -15,20 +15,18 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// Bounds of histograms. The promise is a delay of milliseconds; what is read after an outage waited for hours.
+// Bounds of histograms.
 var (
-	delayBounds    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400} // seconds
-	durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}                       // seconds
+	durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20} // seconds
 	messagesBounds = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000}
 )
 
 // instruments measure commits. Everything else that is measured of a reader is counted in its Status.
 type instruments struct {
-	delay    metric.Float64Histogram // of each message
 	duration metric.Float64Histogram // of each attempt
 	messages metric.Int64Histogram   // of each commit
 
-	// Made once: they are handed over for every message.
+	// Made once: they are handed over for every commit.
 	of                       []metric.RecordOption
 	stored, conflict, failed []metric.RecordOption
 }
@@ -38,14 +36,11 @@ func newInstruments(meter metric.Meter, stream, sink string) (*instruments, erro
 		meter = noop.Meter{}
 	}
 	in := &instruments{}
-	var errs [3]error
-	in.delay, errs[0] = meter.Float64Histogram("runmetrics.commit.delay", metric.WithUnit("s"),
-		metric.WithDescription("From when the stream stored a message until it was committed, by the clocks of broker and reader."),
-		metric.WithExplicitBucketBoundaries(delayBounds...))
-	in.duration, errs[1] = meter.Float64Histogram("runmetrics.commit.duration", metric.WithUnit("s"),
+	var errs [2]error
+	in.duration, errs[0] = meter.Float64Histogram("runmetrics.commit.duration", metric.WithUnit("s"),
 		metric.WithDescription("What one attempt to store a batch took: stored, in conflict with another writer, or failed."),
 		metric.WithExplicitBucketBoundaries(durationBounds...))
-	in.messages, errs[2] = meter.Int64Histogram("runmetrics.commit.messages",
+	in.messages, errs[1] = meter.Int64Histogram("runmetrics.commit.messages",
 		metric.WithDescription("Messages that one commit dealt with."), metric.WithExplicitBucketBoundaries(messagesBounds...))
 	name := attribute.String("stream", stream)
 	with := func(more ...attribute.KeyValue) []metric.RecordOption {
@@ -71,15 +66,9 @@ func (in *instruments) attempted(ctx context.Context, took time.Duration, err er
 	in.duration.Record(ctx, took.Seconds(), outcome...)
 }
 
-// committed measures a stored batch.
-func (in *instruments) committed(ctx context.Context, items []*item, now time.Time) {
-	in.messages.Record(ctx, int64(len(items)), in.of...)
-	if !in.delay.Enabled(ctx) {
-		return
-	}
-	for _, it := range items {
-		in.delay.Record(ctx, max(0, now.Sub(it.time).Seconds()), in.of...)
-	}
+// committed measures a stored batch of so many messages.
+func (in *instruments) committed(ctx context.Context, messages int) {
+	in.messages.Record(ctx, int64(messages), in.of...)
 }
 
 // Sums are of the executions that a reader applied, as they came: what a void takes out of a run stays in them.

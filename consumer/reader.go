@@ -265,5 +265,5 @@ func (r *Reader) committed(result committed, before sinks.Position) {
 	}
 	r.untold.add(b.DeadLetters)
 	r.tellDeadLetters(tellTime)
-	r.status.committed(before, b, result.sums, r.now())
+	r.status.committed(before, b, result.sums, result.delays, r.now())
 }

@@ -55,6 +55,7 @@ type Status struct {
 	ByReason map[events.Reason]int64
 	Gone     int64 // sequences that had left the stream when their turn came: never read, and stepped over by a commit
 	Sums     Sums  // over the executions among Applied
+	Delays   Delays
 }
 
 // Pending is how many messages the stream is known to hold behind what is known to be committed.
@@ -174,7 +175,7 @@ func (s *status) abandon() {
 }
 
 // committed counts a batch, by how the position changed and by its dead letters.
-func (s *status) committed(before sinks.Position, b *sinks.Batch, sums Sums, now time.Time) {
+func (s *status) committed(before sinks.Position, b *sinks.Batch, sums Sums, delays Delays, now time.Time) {
 	after := b.Next
 	s.update(func(s *Status) {
 		if before.Epoch != after.Epoch {
@@ -187,6 +188,7 @@ func (s *status) committed(before sinks.Position, b *sinks.Batch, sums Sums, now
 		s.DeadLetters += done[2]
 		s.countReasons(b.DeadLetters)
 		s.Sums.plus(sums)
+		s.Delays.plus(delays)
 		s.InFlight -= done[0] + done[1] + done[2]
 		s.Gone += after.Gone - before.Gone
 		if s.failing() {
