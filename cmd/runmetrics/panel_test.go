@@ -100,11 +100,15 @@ func testPanelKey(t *testing.T, p *tab) {
 	p.open("")
 	p.until("a key is asked for", "document.querySelector('dialog[open] input:focus')")
 	p.screenshot("key")
+	if shown := p.text("#version"); shown != "" {
+		t.Errorf("who has no key is shown %q", shown)
+	}
 	p.press("panel.wrong\r")
 	p.until("it is asked for again", "document.querySelector('dialog[open] .bad')?.textContent.includes('valid key')")
 	p.press(regexp.MustCompile(`panel\.\S+`).FindString(made.stderr) + "\r")
 	p.settled()
 	p.untilRuns("guarded")
+	p.until("the version is shown", fmt.Sprintf("document.querySelector('#version').textContent === %q", "runmetrics "+version()))
 	p.reload()
 	p.settled()
 	p.untilRuns("guarded") // the tab keeps it

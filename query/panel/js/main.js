@@ -10,6 +10,7 @@ import { listLink, parse } from "./route.js";
 import { RunsView } from "./runsview.js";
 import { RunView } from "./runview.js";
 import { StateView } from "./stateview.js";
+import { showVersion } from "./version.js";
 
 // A view is made with the context and has: title, root, close(), and what it wants to hear of metrics(records),
 // ready(answer), state(body), tick(now).
@@ -41,6 +42,7 @@ const live = new Live({
     if (status.kind === "reconnecting" && status.since)
       announce("connection", () => `Connection lost. The numbers are as of ${clock(status.since)}.`);
     if (status.kind === "live" && kind === "reconnecting") announce("connection", () => "Connected again.");
+    if (status.kind === "live" && kind === "connecting") showVersion(document.getElementById("version"));
     kind = status.kind;
   },
 });
