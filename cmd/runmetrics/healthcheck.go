@@ -19,15 +19,18 @@ func (a *app) healthcheck() *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask the service at HTTP_ADDR whether it is alive",
 		Long: `healthcheck asks /healthz of the service at HTTP_ADDR on this machine and ends with 0 if it is alive, else 1. It is for
-images that have no other HTTP client.`,
+images that have no other HTTP client. HTTP_ADDR and HTTP_CERT are all that it reads: a fault elsewhere in the environment
+is the service's own, which does not start with one.`,
 		Example: `  runmetrics healthcheck
   HTTP_ADDR=0.0.0.0:9000 runmetrics healthcheck`,
 		Args: cobra.NoArgs,
 		RunE: a.enter(func(ctx context.Context, _ []string) error {
-			cfg, _, err := a.open()
-			if err != nil {
-				return err
+			cfg, f := new(Config), new(faults)
+			vars := f.merge(a.environ, a.envFile)
+			if len(f.list) > 0 {
+				return &configError{faults: f.list}
 			}
+			f.parse(cfg, vars)
 			return checkHealth(ctx, cfg)
 		}),
 	}
@@ -41,7 +44,7 @@ func checkHealth(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+		host = "127.0.0.1" // not localhost, a name that an empty image cannot look up
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, apiScheme(cfg)+"://"+net.JoinHostPort(host, port)+"/healthz", nil)
 	if err != nil {

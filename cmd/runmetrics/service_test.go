@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -362,6 +363,8 @@ func TestHealthcheckTellsTheLivingFromTheDead(t *testing.T) {
 	for _, listen := range []string{address, "0.0.0.0:" + port, ":" + port} {
 		call(t, map[string]string{"HTTP_ADDR": listen}, "", "healthcheck").want(t, exitOK)
 	}
+	odd := map[string]string{"HTTP_ADDR": address, "NATS_CREDS": filepath.Join(t.TempDir(), "gone since"), "LOG_LEVEL": "?"}
+	call(t, odd, "", "healthcheck").want(t, exitOK)
 	p.stop(t)
 	call(t, map[string]string{"HTTP_ADDR": address}, "", "healthcheck").want(t, exitFailure)
 }
