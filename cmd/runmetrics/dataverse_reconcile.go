@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
@@ -122,23 +123,29 @@ func (r *reconciling) run(ctx context.Context, _ []string) (err error) {
 	bar := startProgress(r.app.stderr, r.log, progressOf{doing: "comparing", unit: "rows and runs", count: r.done.Load})
 	err = r.reconcile(ctx)
 	bar.Stop()
-	if r.repair || r.adopt {
-		r.tell()
-	}
+	r.tell(err == nil)
 	return r.finish(ctx, err)
 }
 
-// tell says to the service that runs may be due: those that were marked and not sent, or changed meanwhile. Where there is
-// no service, nobody misses it.
-func (r *reconciling) tell() {
-	conn, err := connectNATS(r.cfg, connection{URL: r.cfg.natsURL(), Role: "reconcile"}, r.log)
-	if err != nil {
-		r.log.Debug("nobody is told that runs are due", "error", err)
+// tell says to the service that runs may be due: those that were marked and not sent, or changed meanwhile. Of a check that
+// is over it says what is left. Where there is no service, nobody misses it.
+func (r *reconciling) tell(over bool) {
+	due := r.repair || r.adopt
+	if !due && !over {
 		return
 	}
-	defer conn.Close()
-	if err := errors.Join(conn.Publish(dueSubject(r.cfg.Deployment), nil), conn.FlushTimeout(flushTime)); err != nil {
+	conn, err := connectNATS(r.cfg, connection{URL: r.cfg.natsURL(), Role: "reconcile"}, r.log)
+	if err == nil {
+		defer conn.Close()
+	}
+	if due && err == nil {
+		err = errors.Join(conn.Publish(dueSubject(r.cfg.Deployment), nil), conn.FlushTimeout(flushTime))
+	}
+	if due && err != nil {
 		r.log.Debug("nobody is told that runs are due", "error", err)
+	}
+	if over {
+		tellChecked(conn, r.cfg, r.log, consumer.Checked{Command: "reconcile", Left: r.now.Counts.differences(), Whole: r.now.whole()})
 	}
 }
 

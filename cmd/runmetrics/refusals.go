@@ -28,6 +28,8 @@ type refusals struct {
 	mu      sync.Mutex
 	list    []refused
 	readers []*consumer.Reader // each takes what its stream needs and shows it itself
+
+	optional string // a subject that the connection's user may subscribe to or not; set before it connects
 }
 
 type refused struct {
@@ -39,6 +41,9 @@ type refused struct {
 func (r *refusals) note(conn *nats.Conn, err error) {
 	refusal, ok := consumer.RefusalOf(err)
 	if r == nil || !ok {
+		return
+	}
+	if refusal.Subscription && refusal.Subject == r.optional {
 		return
 	}
 	r.mu.Lock()

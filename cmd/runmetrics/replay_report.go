@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/consumer/replay"
 )
 
@@ -60,6 +61,9 @@ func (r *comparing) audited(ctx context.Context, work func(context.Context) erro
 	r.tell()
 	if record != nil {
 		err = record.end(r.work.Counts, err)
+	}
+	if err == nil {
+		tellChecked(r.conn, r.cfg, r.log, consumer.Checked{Command: r.name, Left: r.work.Counts.Left(), Whole: r.whole()})
 	}
 	return r.finish(ctx, err)
 }
