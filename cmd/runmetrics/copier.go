@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/query"
@@ -47,12 +49,19 @@ func (s *service) openCopier(emulate bool) error {
 		return err
 	}
 	for _, subject := range []string{consumer.ChangedSubject(s.cfg.Deployment), dueSubject(s.cfg.Deployment)} {
-		if _, err = s.conn.Subscribe(subject, func(*nats.Msg) { c.dispatcher.Wake() }); err != nil {
+		if _, err = s.conn.Subscribe(subject, func(m *nats.Msg) { c.dispatcher.Wake(spanOf(m)) }); err != nil {
 			return fmt.Errorf("watch commits: %w", err)
 		}
 	}
 	s.copier = c
 	return nil
+}
+
+// spanOf is the span that a message comes from, none where it names none.
+func spanOf(m *nats.Msg) trace.SpanContext {
+	const header = "traceparent"
+	named := propagation.MapCarrier{header: m.Header.Get(header)}
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), named))
 }
 
 // dueSubject is where somebody says that runs of a deployment are due for the copy without a commit. Messages are empty.

@@ -126,9 +126,9 @@ func (t *tokens) run(ctx context.Context, r *refresh) {
 		switch {
 		case err == nil:
 			t.current = fresh
-			t.log.Debug("got a token for Dataverse", "renewed_in", fresh.renew.Sub(asked))
+			t.log.DebugContext(ctx, "got a token for Dataverse", "renewed_in", fresh.renew.Sub(asked))
 		case t.now().Before(t.current.ends):
-			t.log.Warn("cannot replace the token for Dataverse; using it until it ends", "ends", t.current.ends, "error", err)
+			t.log.WarnContext(ctx, "cannot replace the token for Dataverse; using it until it ends", "ends", t.current.ends, "error", err)
 			t.current.renew = t.now().Add(tokenPause)
 			fresh, err = t.current, nil
 		}

@@ -14,6 +14,7 @@ import (
 
 // Answer is what a bulk request tells about the service.
 type Answer struct {
+	Status  int           // of HTTP
 	DOPHint int           // how many requests at once it recommends, 0 where it says nothing
 	Took    time.Duration // from sending the request to the end of the answer
 	// RequestsLeft is how many requests the web server that answered still takes within its window, -1 where it does not
@@ -38,7 +39,7 @@ func (c *Client) UpsertMultiple(ctx context.Context, t *Table, rows []Row) (Answ
 	if err != nil {
 		left = -1
 	}
-	return Answer{DOPHint: answer.dopHint(), Took: answer.took, RequestsLeft: left}, nil
+	return Answer{Status: answer.status, DOPHint: answer.dopHint(), Took: answer.took, RequestsLeft: left}, nil
 }
 
 // targets is the body of a bulk request. Each row says of what type it is, without which Dataverse refuses it.

@@ -178,6 +178,7 @@ type request struct {
 
 // response is an answer that says yes.
 type response struct {
+	status int
 	header http.Header
 	body   []byte
 	took   time.Duration
@@ -197,7 +198,7 @@ func (c *Client) do(ctx context.Context, r request) (*response, error) {
 	if !errors.As(err, &refusal) || refusal.Status != http.StatusUnauthorized {
 		return answer, err
 	}
-	c.log.Warn("Dataverse did not accept the token; asking for another", "error", refusal)
+	c.log.WarnContext(ctx, "Dataverse did not accept the token; asking for another", "error", refusal)
 	if token, err = c.tokens.get(ctx, token); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.op, err)
 	}
@@ -224,10 +225,10 @@ func (c *Client) try(ctx context.Context, r request, token string) (*response, e
 			failure.RequestID = cmp.Or(failure.RequestID, id)
 		}
 		failure.withhold(token)
-		c.log.Debug("Dataverse request failed", "error", failure, "client_request_id", id, "took", took)
+		c.log.DebugContext(ctx, "Dataverse request failed", "error", failure, "client_request_id", id, "took", took)
 		return nil, failure
 	}
-	c.log.Debug("Dataverse request", "op", r.op, "client_request_id", id, "took", took)
+	c.log.DebugContext(ctx, "Dataverse request", "op", r.op, "client_request_id", id, "took", took)
 	answer.took = took
 	return answer, nil
 }
@@ -249,7 +250,7 @@ func (c *Client) exchange(req *http.Request, sent *sending) (*response, *Error) 
 	case len(body) > maxBody:
 		return nil, unanswered(fmt.Errorf("more than %d bytes came", maxBody), false)
 	}
-	return &response{header: answer.Header, body: body}, nil
+	return &response{status: answer.StatusCode, header: answer.Header, body: body}, nil
 }
 
 // setHeader sets what Microsoft asks of every request, and then what the request brings.

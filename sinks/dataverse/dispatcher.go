@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -37,6 +40,9 @@ type DispatcherConfig struct {
 	// run. Requests that fail and are sent again may take a little more.
 	DailyBudget int64
 	Log         *slog.Logger // default: none
+	// Meter gets delays and requests, Tracer a span for each request with rows; default: none.
+	Meter  metric.Meter
+	Tracer trace.Tracer
 	// Tell is called when runs are due, now or later, that this dispatcher is not to send: it is not the owner any more, it
 	// stops, or it has drained what was due before. It must reach the owners, who Wake; it must not block. Default: nobody
 	// is told.
@@ -53,9 +59,12 @@ type Dispatcher struct {
 	DispatcherConfig
 	gate    *gate
 	status  *status
+	behind  behind
 	signals signals
-	table   atomic.Pointer[readTable] // nil before it was first read
-	done    chan *parcel              // parcels that are settled, or given up
+
+	telemetry telemetry
+	table     atomic.Pointer[readTable] // nil before it was first read
+	done      chan *parcel              // parcels that are settled, or given up
 
 	// owned by the loop
 	owner    bool               // asked to work
@@ -86,9 +95,14 @@ func NewDispatcher(c DispatcherConfig) (*Dispatcher, error) {
 		c.Tell = func() {}
 	}
 	c.Linger = cmp.Or(c.Linger, defaultLinger)
+	measure, err := newTelemetry(&c)
+	if err != nil {
+		return nil, fmt.Errorf("dataverse: register metrics: %w", err)
+	}
 	return &Dispatcher{DispatcherConfig: c, gate: newGate(), status: &status{log: c.Log, s: Status{State: StateStandby}},
-		signals: signals{ready: make(chan struct{}, 1)}, done: make(chan *parcel),
-		rows: firstRows, budget: budget{daily: c.DailyBudget}}, nil
+		signals: signals{ready: make(chan struct{}, 1)}, telemetry: measure, done: make(chan *parcel),
+		behind: behind{sent: make(map[uuid.UUID]time.Time)},
+		rows:   firstRows, budget: budget{daily: c.DailyBudget}}, nil
 }
 
 // Run dispatches until ctx ends; then it lets requests under way end for two seconds and gives back what it claimed.
@@ -145,18 +159,30 @@ func (d *Dispatcher) begin(ctx context.Context) {
 // heed takes in what others said.
 func (d *Dispatcher) heed(ctx context.Context) {
 	own, woken := d.signals.take()
+	now := time.Now()
 	if woken {
-		d.next = time.Now()
+		d.next = now
 	}
-	if own == nil {
-		return
+	if own != nil {
+		d.heedOwner(ctx, *own)
 	}
-	if d.owner && !*own && !d.next.IsZero() {
+	if woken {
+		d.behind.wake(now)
+	}
+}
+
+// heedOwner takes in whether to work.
+func (d *Dispatcher) heedOwner(ctx context.Context, own bool) {
+	if own && !d.owner {
+		d.signals.takeOrigins() // of what others sent
+	}
+	if d.owner && !own && !d.next.IsZero() {
 		d.Tell() // perhaps nobody else knows
 	}
-	d.owner, d.adopt = *own, *own
+	d.owner, d.adopt = own, own
 	d.again = time.Now().Add(lateClaims)
-	d.status.own(d.owner)
+	d.status.own(ctx, d.owner)
+	d.behind.own(d.owner)
 	switch {
 	case !d.owner:
 		d.disown()
@@ -224,15 +250,16 @@ func (d *Dispatcher) prepare(ctx context.Context) time.Duration {
 	now := time.Now()
 	standing, err := d.Outbox.Adopt(call, d.living, now, now.Add(d.Linger))
 	if err != nil {
-		return d.storeFailed(err)
+		return d.storeFailed(ctx, err)
 	}
 	parked, err := d.Outbox.Parked(call, mostParkedRows)
 	if err != nil {
-		return d.storeFailed(err)
+		return d.storeFailed(ctx, err)
 	}
 	d.failures, d.adopt, d.next = 0, false, now
 	d.budget.settled(now, standing.TargetsToday)
-	d.status.adopted(standing, parked)
+	d.status.adopted(ctx, standing, parked)
+	d.behind.adopted(standing.Oldest)
 	return 0
 }
 
@@ -241,25 +268,32 @@ func (d *Dispatcher) claim(ctx, work context.Context) time.Duration {
 	now := time.Now()
 	limit, closingOnly := d.budget.allow(now, d.rows)
 	if limit == 0 {
-		d.status.budget(true)
+		d.status.budget(ctx, true)
 		d.rest = midnight(now)
 		return d.rest.Sub(now)
 	}
 	call, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	p := &parcel{d: d, owner: uuid.New()}
+	// Taken before the claim, which then sees what they committed.
+	p := &parcel{d: d, owner: uuid.New(), origins: d.signals.takeOrigins()}
 	claimed, err := d.Outbox.Claim(call, sinks.Claim{Owner: p.owner, Now: now, NotBefore: now.Add(d.Interval),
 		ClosingOnly: closingOnly, Limit: limit})
 	if err != nil {
+		d.signals.giveBack(p.origins)
 		// What it may have claimed, or may still: its owner does not live.
 		d.adopt, d.again = true, now.Add(lateClaims)
-		return d.storeFailed(err)
+		return d.storeFailed(ctx, err)
 	}
 	d.failures, d.next = 0, claimed.Next
-	d.status.budget(closingOnly)
+	d.status.budget(ctx, closingOnly)
 	more := !d.next.IsZero() && !d.next.After(now)
-	if p.copies = claimed.Copies; len(p.copies) == 0 {
+	p.copies = claimed.Copies
+	d.behind.claimed(now, p, closingOnly, d.next)
+	if len(p.copies) == 0 {
 		d.due = false
+		if !d.next.IsZero() {
+			d.signals.giveBack(p.origins) // what they committed may only be due later
+		}
 		d.retreat(now, more)
 	} else {
 		d.due, d.empty = more, 0
@@ -301,6 +335,7 @@ func (d *Dispatcher) finish(p *parcel) {
 	d.rest = time.Time{} // not all that was reserved may have been sent
 	d.rows = p.nextRows(d.rows)
 	d.status.finished(p)
+	d.behind.finished(p)
 	if p.answer == nil {
 		return // stopping
 	}
@@ -323,13 +358,13 @@ func (d *Dispatcher) lookAt(t time.Time) {
 }
 
 // storeFailed says how long to wait for the store.
-func (d *Dispatcher) storeFailed(err error) time.Duration {
+func (d *Dispatcher) storeFailed(ctx context.Context, err error) time.Duration {
 	state := StateDegraded
 	pause := min(firstBackoff<<min(d.failures, 16), longestBackoff)
 	if errors.Is(err, sinks.ErrBlocked) {
 		state, pause = StateBlocked, longestBackoff
 	}
 	d.failures++
-	d.status.set(state, err)
+	d.status.set(ctx, state, err)
 	return jitter(pause)
 }

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
@@ -36,7 +38,7 @@ func TestNothingIsForgottenWhenOneOfTwoOwnersEnds(t *testing.T) {
 				time.Sleep(2 * testLinger)
 				w.organization.Inject(emulator.Fault{Kind: "slow", Path: "UpsertMultiple", Times: 1, Delay: time.Second})
 				w.commitSilently(execution("a", 1))
-				first.Wake()
+				first.Wake(trace.SpanContext{})
 				synctest.Wait()
 				time.Sleep(100 * time.Millisecond)
 				w.commit(execution("a", 2))

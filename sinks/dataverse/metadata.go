@@ -44,7 +44,7 @@ func (c *Client) Table(ctx context.Context, logicalName string) (*Table, error) 
 // columns reads all columns with what is particular to their types, which Dataverse leaves out of a $select.
 func (c *Client) columns(ctx context.Context, op, logicalName string) (map[string]Column, error) {
 	var found struct {
-		Value []attribute `json:"value"`
+		Value []describedColumn `json:"value"`
 	}
 	if err := c.metadata(ctx, op, definitionPath(logicalName)+"/Attributes", &found); err != nil {
 		return nil, err
@@ -86,8 +86,8 @@ func definitionPath(logicalName string) string {
 	return "EntityDefinitions(LogicalName=" + url.PathEscape(Quote(logicalName)) + ")"
 }
 
-// attribute is a column as Dataverse describes it: AttributeMetadata and the types derived from it.
-type attribute struct {
+// describedColumn is a column as Dataverse describes it: AttributeMetadata and the types derived from it.
+type describedColumn struct {
 	Type             string      `json:"@odata.type,omitempty"`
 	AttributeType    string      `json:",omitempty"`
 	LogicalName      string      `json:",omitempty"`
@@ -110,7 +110,7 @@ type choice struct {
 	Value string
 }
 
-func (a *attribute) column() Column {
+func (a *describedColumn) column() Column {
 	c := Column{Name: a.LogicalName, SchemaName: a.SchemaName, Type: ColumnType(a.AttributeType), MaxLength: a.MaxLength,
 		Min: a.MinValue, Max: a.MaxValue, Format: a.Format, ReadOnly: a.IsValidForUpdate != nil && !*a.IsValidForUpdate}
 	if a.Precision != nil {
@@ -124,10 +124,10 @@ func (a *attribute) column() Column {
 
 // CreateTable makes a table with all its columns. It takes Dataverse some seconds.
 func (c *Client) CreateTable(ctx context.Context, d Definition) error {
-	attributes := []attribute{newAttribute(d.PrimaryName)}
+	attributes := []describedColumn{describeColumn(d.PrimaryName)}
 	attributes[0].IsPrimaryName = true
 	for _, column := range d.Columns {
-		attributes = append(attributes, newAttribute(column))
+		attributes = append(attributes, describeColumn(column))
 	}
 	return c.define(ctx, "create table "+d.LogicalName, "EntityDefinitions", map[string]any{
 		"@odata.type":           "Microsoft.Dynamics.CRM.EntityMetadata",
@@ -146,7 +146,7 @@ func (c *Client) CreateTable(ctx context.Context, d Definition) error {
 // CreateColumn adds a column to a table.
 func (c *Client) CreateColumn(ctx context.Context, logicalName string, column Column) error {
 	return c.define(ctx, "create column "+column.Name+" of table "+logicalName, definitionPath(logicalName)+"/Attributes",
-		newAttribute(column))
+		describeColumn(column))
 }
 
 func (c *Client) define(ctx context.Context, op, path string, definition any) error {
@@ -158,9 +158,9 @@ func (c *Client) define(ctx context.Context, op, path string, definition any) er
 	return err
 }
 
-// newAttribute is the definition of a column to create.
-func newAttribute(c Column) attribute {
-	a := attribute{
+// describeColumn is the definition of a column to create.
+func describeColumn(c Column) describedColumn {
+	a := describedColumn{
 		Type:          "Microsoft.Dynamics.CRM." + string(c.Type) + "AttributeMetadata",
 		AttributeType: string(c.Type),
 		SchemaName:    c.SchemaName,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
@@ -35,10 +36,11 @@ const (
 
 // parcel is what one claim took, on its way. It is owned by one goroutine from claim to finish.
 type parcel struct {
-	d      *Dispatcher
-	owner  uuid.UUID
-	copies []sinks.Copy
-	table  *readTable // of which the rows were made
+	d       *Dispatcher
+	owner   uuid.UUID
+	copies  []sinks.Copy
+	origins []trace.SpanContext // of commits that they come from, the newest last
+	table   *readTable          // of which the rows were made
 
 	outcomes []sinks.Outcome
 	targets  int64 // rows that were sent, each time they were
@@ -75,9 +77,9 @@ func (p *parcel) deliver(work, tenure context.Context) {
 		row, err := p.row(work, tenure, c)
 		switch {
 		case err != nil && tenure.Err() != nil:
-			p.settle(item{copy: c}, sinks.Released, "")
+			p.settle(work, item{copy: c}, sinks.Released, "")
 		case err != nil:
-			p.settle(item{copy: c}, sinks.Parked, err.Error())
+			p.settle(work, item{copy: c}, sinks.Parked, err.Error())
 		case c.Parked != "":
 			suspect = append(suspect, []item{{copy: c, row: row}})
 		default:
@@ -109,10 +111,10 @@ func (p *parcel) send(work, tenure context.Context, queue [][]item) {
 		items := queue[0]
 		ticket, err := p.d.gate.enter(tenure)
 		if err != nil {
-			p.all(slices.Concat(queue...), sinks.Released, "")
+			p.all(work, slices.Concat(queue...), sinks.Released, "")
 			return
 		}
-		err = p.request(work, ticket, items)
+		span, err := p.request(work, ticket, items)
 		verdict, reason := sinks.Delivered, ""
 		switch {
 		case aboutTable(err) && p.d.table.Load().older(tableTime) && p.d.read(work, tenure) != nil:
@@ -129,14 +131,14 @@ func (p *parcel) send(work, tenure context.Context, queue [][]item) {
 		case aboutRows(err) && p.atFault(&items[0]):
 			items[0].doubt = time.Now().Add(parkedRetry) // to be tried again without a newer version
 			verdict, reason = sinks.Parked, err.Error()
-			p.d.status.recovered(err)
+			p.d.status.recovered(span, err)
 		case aboutRows(err):
 			queue = append(queue[1:], items) // the others first
 			continue
 		default:
 			continue
 		}
-		p.all(items, verdict, reason)
+		p.all(span, items, verdict, reason)
 		queue = queue[1:]
 	}
 }
@@ -158,18 +160,20 @@ func (p *parcel) atFault(it *item) bool {
 	return it.copy.Parked != "" || passed > it.passed || time.Since(it.since) > parkedRetry
 }
 
-// request sends the items once.
-func (p *parcel) request(work context.Context, ticket ticket, items []item) error {
+// request sends the items once. What is said of it later is to be said in the context that it returns, that of its span.
+func (p *parcel) request(work context.Context, ticket ticket, items []item) (context.Context, error) {
 	rows := make([]Row, len(items))
 	for i := range items {
 		rows[i] = items[i].row
 	}
-	ctx, cancel := context.WithTimeout(work, requestTime)
+	span := p.d.startSpan(work, p.origins, len(items))
+	ctx, cancel := context.WithTimeout(span, requestTime)
 	defer cancel()
 	answer, err := p.d.Client.UpsertMultiple(ctx, p.d.table.Load().Table, rows)
 	took := time.Since(ticket.began)
 	p.d.gate.leave(ticket, answer.DOPHint, err)
-	p.d.status.answered(len(items), err)
+	p.d.telemetry.requested(span, items, took, answer, err)
+	p.d.status.answered(span, len(items), err)
 	if Ambiguous(err) {
 		for i := range items {
 			items[i].doubt = time.Now().Add(p.d.Linger)
@@ -184,7 +188,7 @@ func (p *parcel) request(work context.Context, ticket ticket, items []item) erro
 	case err == nil && took < fastRequest:
 		p.rows = max(p.rows, min(2*len(items), mostRows))
 	}
-	return err
+	return span, err
 }
 
 // sent tells whether a request reached Dataverse, or may have, so that its rows count.
@@ -200,13 +204,13 @@ func aboutTable(err error) bool {
 		errors.As(err, &answered) && answered.Status == http.StatusNotFound
 }
 
-func (p *parcel) all(items []item, v sinks.Verdict, reason string) {
+func (p *parcel) all(ctx context.Context, items []item, v sinks.Verdict, reason string) {
 	for _, it := range items {
-		p.settle(it, v, reason)
+		p.settle(ctx, it, v, reason)
 	}
 }
 
-func (p *parcel) settle(it item, v sinks.Verdict, reason string) {
+func (p *parcel) settle(ctx context.Context, it item, v sinks.Verdict, reason string) {
 	m := &it.copy.Metrics
 	p.outcomes = append(p.outcomes, sinks.Outcome{RunKey: m.RunKey, Version: m.Version,
 		Closed: m.Status != aggregate.Running, Verdict: v, Reason: reason, DoubtUntil: it.doubt})
@@ -221,7 +225,7 @@ func (p *parcel) settle(it item, v sinks.Verdict, reason string) {
 	}
 	if v == sinks.Parked {
 		p.refused = append(p.refused, parkedRow(it.copy, reason))
-		p.d.Log.Warn("Dataverse refuses a row; it is parked", "run_key", m.RunKey, "version", m.Version, "reason", reason)
+		p.d.Log.WarnContext(ctx, "Dataverse refuses a row; it is parked", "run_key", m.RunKey, "version", m.Version, "reason", reason)
 	}
 }
 
@@ -237,14 +241,14 @@ func (p *parcel) report(work context.Context) {
 		if err == nil {
 			p.answer, p.settled = &answer, now
 			if failed != nil {
-				p.d.status.recovered(failed)
+				p.d.status.recovered(work, failed)
 			}
 			return
 		}
 		failed = err
-		p.d.status.set(StateDegraded, err)
+		p.d.status.set(work, StateDegraded, err)
 		if stopping {
-			p.d.Log.Warn("what was sent is not noted and will be sent again", "rows", len(p.outcomes), "error", err)
+			p.d.Log.WarnContext(work, "what was sent is not noted and will be sent again", "rows", len(p.outcomes), "error", err)
 			return
 		}
 		select {

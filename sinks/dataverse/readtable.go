@@ -33,7 +33,7 @@ func (d *Dispatcher) read(work, tenure context.Context) error {
 		err = blocked{errors.New(err.Error())}
 	}
 	d.gate.leave(ticket, 0, err)
-	d.status.answered(0, err)
+	d.status.answered(ctx, 0, err)
 	if err != nil {
 		return fmt.Errorf("read table %s: %w", d.Table, err)
 	}

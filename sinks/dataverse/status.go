@@ -39,6 +39,10 @@ type Status struct {
 	Parked       int64
 	ParkedRows   []ParkedRow
 	TargetsToday int64 // rows sent on this UTC day by all processes, as the store last said
+	// BehindSince is since when something is due that Dataverse has not got, as far as this process knows. It is zero where
+	// nothing is, and where another replica dispatches. Rows that wait for Interval are not due, refused ones not missing;
+	// those that wait for a budget are.
+	BehindSince time.Time
 }
 
 // ParkedRow is a run that Dataverse refuses. All of it is untrusted text.
@@ -70,36 +74,37 @@ func (d *Dispatcher) Status() Status {
 	defer d.status.mu.Unlock()
 	s := d.status.s
 	s.ParkedRows = slices.Clone(s.ParkedRows)
+	s.BehindSince = d.behind.since(time.Now())
 	return s
 }
 
-func (s *status) set(state State, why error) {
+func (s *status) set(ctx context.Context, state State, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.change(state, why)
+	s.change(ctx, state, why)
 }
 
 // own says whether the dispatcher is to work.
-func (s *status) own(own bool) {
+func (s *status) own(ctx context.Context, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !own {
-		s.change(StateStandby, nil)
+		s.change(ctx, StateStandby, nil)
 	}
 	s.off = !own
 }
 
 // recovered ends what an error began: the store answers again, or only a row is at fault.
-func (s *status) recovered(from error) {
+func (s *status) recovered(ctx context.Context, from error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.s.State == StateDegraded && s.s.Reason == from.Error() {
-		s.change(StateActive, nil)
+		s.change(ctx, StateActive, nil)
 	}
 }
 
 // change logs each new state once. The caller holds the lock.
-func (s *status) change(state State, why error) {
+func (s *status) change(ctx context.Context, state State, why error) {
 	if s.off {
 		return
 	}
@@ -122,14 +127,14 @@ func (s *status) change(state State, why error) {
 	case StateBlocked:
 		level = slog.LevelError
 	}
-	s.log.Log(context.Background(), level, "copy to Dataverse", "state", state, "reason", s.s.Reason)
+	s.log.Log(ctx, level, "copy to Dataverse", "state", state, "reason", s.s.Reason)
 }
 
 // adopted takes in how the outbox stands when a tenure begins.
-func (s *status) adopted(standing sinks.Standing, parked []sinks.Copy) {
+func (s *status) adopted(ctx context.Context, standing sinks.Standing, parked []sinks.Copy) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.change(StateActive, nil)
+	s.change(ctx, StateActive, nil)
 	s.s.Parked, s.s.TargetsToday, s.s.ParkedRows = standing.Parked, standing.TargetsToday, nil
 	for i := range parked {
 		s.s.ParkedRows = append(s.s.ParkedRows, parkedRow(&parked[i], parked[i].Parked))
@@ -137,20 +142,20 @@ func (s *status) adopted(standing sinks.Standing, parked []sinks.Copy) {
 }
 
 // budget says whether the budget is used up but for closing records.
-func (s *status) budget(spent bool) {
+func (s *status) budget(ctx context.Context, spent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spent = spent
 	switch {
 	case spent:
-		s.change(StateBudget, errBudget)
+		s.change(ctx, StateBudget, errBudget)
 	case s.s.State == StateBudget:
-		s.change(StateActive, nil)
+		s.change(ctx, StateActive, nil)
 	}
 }
 
 // answered takes in how a request with so many rows ended.
-func (s *status) answered(rows int, err error) {
+func (s *status) answered(ctx context.Context, rows int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if rows > 0 {
@@ -160,19 +165,19 @@ func (s *status) answered(rows int, err error) {
 	switch {
 	case throttled:
 		s.s.Throttles++
-		s.change(StateThrottled, err)
+		s.change(ctx, StateThrottled, err)
 	case answers(err):
 		if s.s.State == StateThrottled || s.s.State == StateDegraded || s.s.State == StateBlocked {
-			s.change(StateActive, nil)
+			s.change(ctx, StateActive, nil)
 		}
 		if err == nil {
 			s.s.Delivered += int64(rows)
 		}
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, sinks.ErrBlocked):
-		s.change(StateBlocked, err)
+		s.change(ctx, StateBlocked, err)
 	default:
-		s.change(StateDegraded, err)
+		s.change(ctx, StateDegraded, err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
@@ -57,14 +59,14 @@ func TestParkedRunsAreNeverLessThanNone(t *testing.T) {
 		rich := execution("rich", 0)
 		rich.Cost = events.USD(100_000 * events.NanosPerUSD)
 		w.commitSilently(rich)
-		first.Wake()
+		first.Wake(trace.SpanContext{})
 		w.settled()
 		if n := first.Status().Parked; n != 1 {
 			t.Errorf("%d parked", n)
 		}
 		w.commitSilently(events.Event{Key: runKey("rich"), ID: "void", Type: events.ExecutionsVoided,
 			OccurredAt: time.Now().UTC(), Voids: []string{"0"}}, closing("rich"))
-		second.Wake()
+		second.Wake(trace.SpanContext{})
 		w.settled()
 		if n := second.Status().Parked; n != 0 {
 			t.Errorf("%d parked", n)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
@@ -294,7 +295,7 @@ func (w *world) wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.processes {
-		p.Wake()
+		p.Wake(trace.SpanContext{})
 	}
 }
 
