@@ -143,7 +143,7 @@ func (r *ruled) rights() []string {
 // rolesAreEnough runs the service and the commands as the processor: nothing is refused by the database. What neither it nor
 // the reader needs is.
 func rolesAreEnough(t *testing.T, r *ruled) {
-	maps.Copy(r.environ, testOrganization(t, testEmulator(t, true)))
+	maps.Copy(r.environ, testOrganization(t, testEmulator(t, false)))
 	r.environ["LOG_FORMAT"] = "json"
 	r.environ["DATABASE_URL"] += "&application_name=enough"
 	l := load{Seed: 8, Runs: 4, Agents: 5}
