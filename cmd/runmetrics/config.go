@@ -48,12 +48,14 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
 
-	OTLPEndpoint       string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of spans, http://collector:4318; unset: none; other OTEL_* work, too"`
-	OTLPTracesEndpoint string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"the same with its path, /v1/traces"`
-	OTLPProtocol       string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"http/protobuf or http/json"`
-	OTLPTracesProtocol string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" help:"http/protobuf or http/json"`
-	OTelTraces         string `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp or none"`
-	OTelDisabled       bool   `env:"OTEL_SDK_DISABLED" want:"true or false" help:"true: no spans"`
+	OTLPEndpoint        string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of metrics, spans and log records, http://collector:4318; unset: none; other OTEL_* work, too"`
+	OTLPMetricsEndpoint string `env:"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" help:"another one of metrics, with its path, /v1/metrics"`
+	OTLPTracesEndpoint  string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"another one of spans, with its path, /v1/traces"`
+	OTLPLogsEndpoint    string `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" help:"another one of log records, with its path, /v1/logs"`
+	OTelMetrics         string `env:"OTEL_METRICS_EXPORTER" envDefault:"otlp" help:"otlp or none; /metrics is there in any case"`
+	OTelTraces          string `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp or none"`
+	OTelLogs            string `env:"OTEL_LOGS_EXPORTER" envDefault:"otlp" help:"otlp or none; the log on stderr is there in any case"`
+	OTelDisabled        bool   `env:"OTEL_SDK_DISABLED" want:"true or false" help:"true: no collector gets anything"`
 
 	UseDataverse          *bool         `env:"USE_DATAVERSE" want:"true or false" help:"keep a copy in Microsoft Dataverse; unset: false, true in dev, which has an emulator"`
 	DataverseURL          string        `env:"DATAVERSE_URL" help:"the organization, https://contoso.crm.dynamics.com; unset: NEXT_PUBLIC_DATAVERSE_URL"`
@@ -139,7 +141,7 @@ func loadConfig(environ map[string]string, envFile string, more ...check) (*Conf
 			cfg.otel[name] = value
 		}
 	}
-	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI, checkTracing, checkDataverse}, more...) {
+	for _, check := range append([]check{checkNATS, checkNames, checkStore, checkAPI, checkTelemetry, checkDataverse}, more...) {
 		check(cfg, f)
 	}
 	if len(f.list) > 0 {

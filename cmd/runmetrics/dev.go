@@ -41,7 +41,7 @@ NATS_URL, DATABASE_URL and DATAVERSE_* are ignored: sample data must not reach r
 			if noAgents {
 				return s.run(ctx)
 			}
-			agents := &sampleAgents{conn: s.conn, log: log.With("part", "sample agents")}
+			agents := &sampleAgents{conn: s.conn, log: s.log.With("part", "sample agents")}
 			return s.run(ctx, agents.Run)
 		}),
 	}

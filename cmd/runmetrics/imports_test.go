@@ -56,8 +56,9 @@ var importRules = []importRule{
 		"github.com/google/uuid":      "runs are known by their keys",
 	}},
 	{"sinks/dataverse", []string{"sinks", "aggregate", "events"}, map[string]string{
-		"github.com/google/uuid": "row ids are run keys",
-		"golang.org/x/oauth2":    "client credentials",
+		"github.com/google/uuid":   "row ids are run keys",
+		"golang.org/x/oauth2":      "client credentials",
+		"go.opentelemetry.io/otel": "requests are measured and have spans",
 	}},
 	{"sinks/dataverse/emulator", nil, map[string]string{
 		"github.com/google/uuid": "row ids",
@@ -79,7 +80,7 @@ var importRules = []importRule{
 		"github.com/danielgtaylor/huma/v2": "OpenAPI and problem+json from Go types",
 		"github.com/google/uuid":           "runs are known by their keys",
 		"github.com/rs/cors":               "what browsers ask before pages of other origins may",
-		"go.opentelemetry.io/otel":         "the trace that a caller's events belong to",
+		"go.opentelemetry.io/otel":         "requests are measured and have spans; the trace that a caller's events belong to",
 		"golang.org/x/time":                "how often a key may ask",
 	}},
 	{"cmd/runmetrics", []string{"query", "consumer", "consumer/replay", "sinks", "sinks/postgres", "sinks/sqlite",
@@ -98,6 +99,9 @@ var importRules = []importRule{
 		"go.opentelemetry.io/otel":             "metrics, spans and log records, with an exporter for each who reads them",
 		"github.com/prometheus/client_golang":  "metrics of Go and of the process; the handler of /metrics",
 		"github.com/prometheus/otlptranslator": "which names Prometheus gets",
+		"go.opentelemetry.io/contrib":          "log records and what the library of Prometheus measures, as OpenTelemetry has them",
+		"github.com/go-logr/logr":              "what OpenTelemetry's own code has to say",
+		"golang.org/x/time":                    "how often the log is told of the same",
 	}},
 }
 

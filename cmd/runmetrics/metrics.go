@@ -4,20 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"runtime"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/otel/attribute"
-	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
-	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/apexsalesai/runmetrics/consumer"
-	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
 	"github.com/apexsalesai/runmetrics/sinks/dataverse"
 )
@@ -29,45 +20,6 @@ type instrument[T any] struct {
 	help    string
 	counter bool // it only grows while the process lives; else it is a gauge
 	value   func(*T) int64
-}
-
-// streamInstruments are what is shown of each stream. Each scrape reads a stream's status once, so that both equations
-// hold in it exactly.
-var streamInstruments = []instrument[consumer.Status]{
-	{"runmetrics.messages.read", "Messages that this process took from the stream: applied, duplicate, dead-lettered, " +
-		"discarded or in flight, and nothing else, in every scrape.", true,
-		func(s *consumer.Status) int64 { return s.Read }},
-	{"runmetrics.events.applied", "Events that this process committed to a run.", true,
-		func(s *consumer.Status) int64 { return s.Applied }},
-	{"runmetrics.events.duplicate", "Events that were applied before.", true,
-		func(s *consumer.Status) int64 { return s.Duplicates }},
-	{"runmetrics.events.dead_lettered", "Messages that no run could take; each is kept with its reason.", true,
-		func(s *consumer.Status) int64 { return s.DeadLetters }},
-	{"runmetrics.messages.discarded", "Messages that came twice or out of turn, or whose batch is read again. Nothing is " +
-		"lost by it.", true,
-		func(s *consumer.Status) int64 { return s.Discarded }},
-	{"runmetrics.messages.in_flight", "Messages that are read and not committed yet.", false,
-		func(s *consumer.Status) int64 { return s.InFlight }},
-	{"runmetrics.messages.gone", "Messages that had left the stream before they were read, found by this process.", true,
-		func(s *consumer.Status) int64 { return s.Gone }},
-
-	{"runmetrics.stream.epoch", "How many timelines of the stream were read: it grows when the stream is recreated or " +
-		"loses its tail.", false,
-		func(s *consumer.Status) int64 { return s.Position.Epoch }},
-	{"runmetrics.stream.position", "The last sequence that is committed in this epoch: the sum of the four " +
-		"runmetrics_stored metrics, in every scrape. What a standby knows of it may be old.", false,
-		func(s *consumer.Status) int64 { return int64(s.Position.Sequence) }},
-	{"runmetrics.stream.last_sequence", "The last sequence that the stream is known to hold; asked for every half minute.", false,
-		func(s *consumer.Status) int64 { return int64(s.LastSequence) }},
-	{"runmetrics.stored.applied", "Events of this epoch that the store holds. What a standby knows of it may be old.", false,
-		func(s *consumer.Status) int64 { return s.Position.Applied }},
-	{"runmetrics.stored.duplicates", "Duplicates of this epoch that the store counted. What a standby knows of it may be old.", false,
-		func(s *consumer.Status) int64 { return s.Position.Duplicates }},
-	{"runmetrics.stored.dead_letters", "Dead letters of this epoch that the store counted. What a standby knows of it may be old.", false,
-		func(s *consumer.Status) int64 { return s.Position.DeadLetters }},
-	{"runmetrics.stored.gone", "Messages of this epoch that had left the stream before they were read. What a standby " +
-		"knows of it may be old.", false,
-		func(s *consumer.Status) int64 { return s.Position.Gone }},
 }
 
 // copyInstruments are what is shown of the copy in Dataverse, where there is one.
@@ -95,32 +47,31 @@ var liveInstruments = []instrument[query.FeedCounts]{
 		func(c *query.FeedCounts) int64 { return c.Skipped }},
 }
 
-var (
-	readerStates = []consumer.State{consumer.Starting, consumer.Active, consumer.Standby, consumer.Degraded, consumer.Blocked}
-	copyStates   = []dataverse.State{dataverse.StateStandby, dataverse.StateActive, dataverse.StateThrottled,
-		dataverse.StateDegraded, dataverse.StateBlocked, dataverse.StateBudget}
-)
+var copyStates = []dataverse.State{dataverse.StateStandby, dataverse.StateActive, dataverse.StateThrottled,
+	dataverse.StateDegraded, dataverse.StateBlocked, dataverse.StateBudget}
+
+// natsCounts is what is shown of the connection to NATS.
+type natsCounts struct {
+	connected  bool
+	reconnects int64
+}
 
 // measured is what /metrics shows. Each is asked once for each scrape and must ask nobody.
 type measured struct {
+	deployment string
+
+	nats    func() natsCounts
 	streams func() []consumer.Status
 	live    func() query.FeedCounts
 	copied  func() dataverse.Status // nil without a copy in Dataverse
 	uses    func() []query.Use      // nil without API keys
+	checks  func() []consumer.Checked
 }
 
-// newMetrics makes the handler of /metrics.
-func newMetrics(m measured) (http.Handler, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	// The exporter's defaults are announced to change: what decides names and labels is said here, and pinned by a test.
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutTargetInfo(), exporter.WithoutScopeInfo(),
-		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
-	if err != nil {
-		return nil, fmt.Errorf("export metrics: %w", err)
-	}
-	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter(module)
-	errs := []error{measureBuild(meter), measureStreams(meter, m.streams), measureLive(meter, m.live)}
+// measure registers what /metrics shows.
+func (m measured) measure(meter metric.Meter) error {
+	errs := []error{m.measureBuild(meter), m.measureNATS(meter), measureStreams(meter, m.streams), measureLive(meter, m.live),
+		measureChecks(meter, m.checks)}
 	if m.copied != nil {
 		errs = append(errs, measureCopy(meter, m.copied))
 	}
@@ -128,14 +79,16 @@ func newMetrics(m measured) (http.Handler, error) {
 		errs = append(errs, measureUses(meter, m.uses))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
+		return fmt.Errorf("register metrics: %w", err)
 	}
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), nil
+	return nil
 }
 
 // measureBuild shows what runs: always 1, with the versions as labels.
-func measureBuild(meter metric.Meter) error {
-	built := metric.WithAttributes(attribute.String("version", version()), attribute.String("go_version", runtime.Version()))
+func (m measured) measureBuild(meter metric.Meter) error {
+	of := buildInfo()
+	built := metric.WithAttributes(attribute.String("version", of.Version), attribute.String("revision", of.Revision),
+		attribute.String("go_version", of.GoVersion), attribute.String("deployment", m.deployment))
 	_, err := meter.Int64ObservableGauge("runmetrics.build_info", metric.WithDescription("What runs; always 1."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(1, built)
@@ -144,40 +97,27 @@ func measureBuild(meter metric.Meter) error {
 	return err
 }
 
-func measureStreams(meter metric.Meter, streams func() []consumer.Status) error {
-	numbers, err := register(meter, streamInstruments)
+// measureNATS shows the connection.
+func (m measured) measureNATS(meter metric.Meter) error {
+	connected, err := meter.Int64ObservableGauge("runmetrics.nats.connected", metric.WithDescription("1 while NATS is connected, else 0."))
 	if err != nil {
 		return err
 	}
-	state, err := meter.Int64ObservableGauge("runmetrics.reader.state",
-		metric.WithDescription("1 for the state that the reader of the stream is in, 0 for the others."))
-	if err != nil {
-		return err
-	}
-	reasons, err := meter.Int64ObservableCounter("runmetrics.dead_letters",
-		metric.WithDescription("Dead letters of this process by reason. Their sum is runmetrics_events_dead_lettered_total, in every scrape."))
-	if err != nil {
-		return err
-	}
-	outage, err := meter.Float64ObservableGauge("runmetrics.stream.outage", metric.WithUnit("s"),
-		metric.WithDescription("How long the store could stay away before events are lost or refused; absent where nothing bounds it."))
+	reconnects, err := meter.Int64ObservableCounter("runmetrics.nats.reconnects",
+		metric.WithDescription("How often the connection to NATS came back after it was lost."))
 	if err != nil {
 		return err
 	}
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for _, status := range streams() {
-			stream := attribute.String("stream", status.Stream)
-			observe(o, streamInstruments, numbers, &status, metric.WithAttributes(stream))
-			observeState(o, state, readerStates, status.State, stream)
-			for _, reason := range events.Reasons {
-				o.ObserveInt64(reasons, status.ByReason[reason], metric.WithAttributes(stream, attribute.String("reason", string(reason))))
-			}
-			if status.OutageHours != nil {
-				o.ObserveFloat64(outage, *status.OutageHours*3600, metric.WithAttributes(stream))
-			}
+		now := m.nats()
+		var up int64
+		if now.connected {
+			up = 1
 		}
+		o.ObserveInt64(connected, up)
+		o.ObserveInt64(reconnects, now.reconnects)
 		return nil
-	}, append(observables(numbers), state, reasons, outage)...)
+	}, connected, reconnects)
 	return err
 }
 

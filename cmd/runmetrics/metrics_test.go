@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/query"
@@ -34,6 +36,22 @@ func scraped(t testing.TB, metrics http.Handler) string {
 	return recorder.Body.String()
 }
 
+// measuring makes the handler of /metrics that shows m.
+func measuring(t testing.TB, m measured) http.Handler {
+	t.Helper()
+	told, err := openTelemetry(t.Context(), &Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(told.close)
+	m.deployment, m.checks = "main", sampleChecks
+	m.nats = func() natsCounts { return natsCounts{connected: true, reconnects: 2} }
+	if err := m.measure(told.meter()); err != nil {
+		t.Fatal(err)
+	}
+	return told.scrape
+}
+
 // sampleStreams are one stream that this process reads and one that it stands by for.
 func sampleStreams() []consumer.Status {
 	hours := 26.5
@@ -41,7 +59,9 @@ func sampleStreams() []consumer.Status {
 		{Stream: "RUN_EVENTS_0", State: consumer.Active, Reached: 3_000_000_123, LastSequence: 3_000_000_200, OutageHours: &hours,
 			Position: sinks.Position{Epoch: 2, Sequence: 3_000_000_123, Applied: 2_999_999_000, Duplicates: 1_000, DeadLetters: 100, Gone: 23},
 			Read:     1_234_567, Applied: 1_200_000, Duplicates: 30_000, DeadLetters: 4_000, Discarded: 500, InFlight: 67, Gone: 8,
-			ByReason: map[events.Reason]int64{events.Invalid: 3_990, events.Sealed: 10}},
+			ByReason: map[events.Reason]int64{events.Invalid: 3_990, events.Sealed: 10},
+			Sums: consumer.Sums{Succeeded: 1_190_000, Failed: 9_000, Cancelled: 1_000, TokensIn: 5_000_000_000, TokensOut: 700_000_000,
+				Cost: aggregate.Money{}.Add(1_234_500_000_000), NewRuns: 24_000}},
 		{Stream: "RUN_EVENTS_1", State: consumer.Standby, Reached: 77, LastSequence: 80,
 			Position: sinks.Position{Epoch: 1, Sequence: 50, Applied: 50}},
 	}
@@ -53,14 +73,11 @@ func sampleLive() query.FeedCounts { return query.FeedCounts{Clients: 3, Sent: 1
 // of Go and of the process are as their library names them.
 func TestMetricsAreNamedAsPinned(t *testing.T) {
 	t.Parallel()
-	metrics, err := newMetrics(measured{sampleStreams, sampleLive, func() dataverse.Status {
+	metrics := measuring(t, measured{streams: sampleStreams, live: sampleLive, copied: func() dataverse.Status {
 		return dataverse.Status{State: dataverse.StateThrottled, Requests: 12, Throttles: 3, Delivered: 1_150, Parked: 2, TargetsToday: 24_000}
-	}, func() []query.Use {
+	}, uses: func() []query.Use {
 		return []query.Use{{Status: 401, Requests: 5}, {KeyID: "studio", Status: 200, Requests: 70}, {KeyID: "studio", Status: 429, Requests: 2}}
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var own strings.Builder
 	others := make(map[string]bool)
 	for line := range strings.Lines(scraped(t, metrics)) {
@@ -71,8 +88,8 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 		}
 		others[name[:strings.IndexAny(name, " {")]] = true
 	}
-	got := strings.Replace(own.String(), fmt.Sprintf(`{go_version=%q,version=%q}`, runtime.Version(), version()),
-		`{go_version="go1",version="devel"}`, 1)
+	got := strings.Replace(own.String(), fmt.Sprintf(`go_version=%q,revision=%q,version=%q}`, runtime.Version(), buildInfo().Revision, version()),
+		`go_version="go1",revision="unknown",version="devel"}`, 1)
 	if *update {
 		if err := os.WriteFile("testdata/metrics.txt", []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -99,10 +116,7 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 
 func TestMetricsWithoutACopyNameNoDataverse(t *testing.T) {
 	t.Parallel()
-	metrics, err := newMetrics(measured{streams: sampleStreams, live: sampleLive})
-	if err != nil {
-		t.Fatal(err)
-	}
+	metrics := measuring(t, measured{streams: sampleStreams, live: sampleLive})
 	if got := scraped(t, metrics); strings.Contains(got, "dataverse") || !strings.Contains(got, "runmetrics_messages_read_total") {
 		t.Errorf("/metrics says %s", got)
 	}
@@ -112,14 +126,11 @@ func TestMetricsWithoutACopyNameNoDataverse(t *testing.T) {
 func TestAScrapeShowsOneMomentOfAStream(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	metrics, err := newMetrics(measured{live: sampleLive, streams: func() []consumer.Status {
+	metrics := measuring(t, measured{live: sampleLive, streams: func() []consumer.Status {
 		n := asked.Add(1)
 		return []consumer.Status{{Stream: "S", Read: n, Applied: n, Duplicates: n, DeadLetters: n, Discarded: n, InFlight: n,
 			ByReason: map[events.Reason]int64{events.Invalid: n}}}
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	const scrapers, scrapes = 4, 25
 	var group errgroup.Group
 	for range scrapers {
@@ -159,10 +170,7 @@ func BenchmarkScrape(b *testing.B) {
 			for i := range list {
 				list[i].Stream = fmt.Sprintf("RUN_EVENTS_%d", i)
 			}
-			metrics, err := newMetrics(measured{live: sampleLive, streams: func() []consumer.Status { return list }})
-			if err != nil {
-				b.Fatal(err)
-			}
+			metrics := measuring(b, measured{live: sampleLive, streams: func() []consumer.Status { return list }})
 			for b.Loop() {
 				scraped(b, metrics)
 			}

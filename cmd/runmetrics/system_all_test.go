@@ -65,7 +65,7 @@ var systemTests = []struct {
 	{name: "dataverse-secret", run: testDataverseSecret},
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
-	{name: "traces", run: testTraces},
+	{name: "telemetry", run: testTelemetry},
 	{name: "readme", run: testReadme},
 	{name: "odd", run: testOdd},
 }

@@ -64,8 +64,7 @@ func (s *serving) check(cfg *Config, f *faults) {
 
 // window makes the HTTP API. Its funcs end with the context.
 func (s *service) window(ctx context.Context) (http.Handler, error) {
-	metrics, err := s.metrics()
-	if err != nil {
+	if err := s.measured().measure(s.telemetry.meter()); err != nil {
 		return nil, err
 	}
 	var backlog func(context.Context) (query.Backlog, error)
@@ -80,7 +79,9 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 		State:       func() query.State { return s.state(ctx) },
 		Feed:        s.feed,
 		Backlog:     backlog,
-		Metrics:     metrics,
+		Metrics:     s.telemetry.scrape,
+		Meter:       s.telemetry.meter(),
+		Tracer:      s.telemetry.tracer(),
 		Keys:        s.keys,
 		KeyRate:     s.cfg.APIRateLimit,
 		Origins:     s.cfg.CORSOrigins,
@@ -91,22 +92,28 @@ func (s *service) window(ctx context.Context) (http.Handler, error) {
 	})
 }
 
-// metrics makes the handler of /metrics.
-func (s *service) metrics() (http.Handler, error) {
-	m := measured{live: s.feed.Counts, streams: func() []consumer.Status {
-		list := make([]consumer.Status, len(s.readers))
-		for i, reader := range s.readers {
-			list[i] = reader.Status()
-		}
-		return list
-	}}
+// measured is what /metrics shows of this service.
+func (s *service) measured() measured {
+	m := measured{
+		deployment: s.cfg.Deployment,
+		nats:       func() natsCounts { return natsCounts{s.conn.IsConnected(), int64(s.conn.Stats().Reconnects)} },
+		streams: func() []consumer.Status {
+			list := make([]consumer.Status, len(s.readers))
+			for i, reader := range s.readers {
+				list[i] = reader.Status()
+			}
+			return list
+		},
+		live:   s.feed.Counts,
+		checks: s.checks.Last,
+	}
 	if s.copier != nil {
 		m.copied = s.copier.dispatcher.Status
 	}
 	if s.keys != nil {
 		m.uses = s.keys.Uses
 	}
-	return newMetrics(m)
+	return m
 }
 
 // ackTimeout is after how long without an acknowledgement a posted event is an error, which who posted it has to repeat.

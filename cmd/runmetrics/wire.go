@@ -32,27 +32,28 @@ import (
 //	                               │                           └──▶ ▲ │
 //	                               └──────── /readyz ───────────────┘ └──▶ clients
 //
-// It is opened from the ground up, lock, listener, broker, connection, store, readers, and closed the other way round.
+// It is opened from the ground up, lock, telemetry, listener, broker, connection, store, readers, and closed the other way round.
 // What is down when it starts is waited for, except what only a person can mend.
 type service struct {
 	cfg *Config
 	log *slog.Logger
 
-	lock     *dirLock // nil where nothing is embedded
-	listener net.Listener
-	broker   *broker  // nil with NATS_URL
-	tracing  *tracing // nil where no collector is named
-	conn     *nats.Conn
-	js       jetstream.JetStream
-	store    sinks.Store
-	watch    *consumer.Watch
-	feed     *query.Feed // what watch hears, for live clients and for answers that need no store
-	readers  []*consumer.Reader
-	shares   *consumer.Shares   // nil with one stream: there is nothing to share
-	copier   *copier            // nil without a copy in Dataverse
-	emulated *emulatedDataverse // nil unless the copy goes to an emulator in this process
-	keys     *query.Keys
-	cert     *query.Certificate // nil without TLS
+	lock      *dirLock // nil where nothing is embedded
+	telemetry *telemetry
+	listener  net.Listener
+	broker    *broker // nil with NATS_URL
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	store     sinks.Store
+	watch     *consumer.Watch
+	checks    *consumer.Checks // what commands found that compared what is stored
+	feed      *query.Feed      // what watch hears, for live clients and for answers that need no store
+	readers   []*consumer.Reader
+	shares    *consumer.Shares   // nil with one stream: there is nothing to share
+	copier    *copier            // nil without a copy in Dataverse
+	emulated  *emulatedDataverse // nil unless the copy goes to an emulator in this process
+	keys      *query.Keys
+	cert      *query.Certificate // nil without TLS
 
 	refused  chan error // a server that will not do, found while running
 	refusals refusals   // rights that NATS does not give us
@@ -68,8 +69,8 @@ func openService(ctx context.Context, cfg *Config, how serving, log *slog.Logger
 	}()
 	steps := []func(context.Context) error{
 		s.takeDir,
+		s.openTelemetry,
 		s.listen,
-		s.openTracing,
 		func(context.Context) error { return s.openNATS(how.sync) },
 		s.openStore,
 		s.prepareEmbedded,
@@ -106,6 +107,7 @@ func (s *service) listen(ctx context.Context) error {
 }
 
 func (s *service) openNATS(every SyncEvery) error {
+	s.refusals.optional = consumer.CheckedSubject(s.cfg.Deployment)
 	c := connection{URL: s.cfg.NATSURL, Role: "service", Persistent: true, Refusals: &s.refusals, TooOld: func(err error) {
 		select {
 		case s.refused <- err:
@@ -173,9 +175,13 @@ func (s *service) openReaders(context.Context) error {
 	if s.watch, err = consumer.Follow(s.conn, s.cfg.Deployment, follower); err != nil {
 		return err
 	}
+	if s.checks, err = consumer.FollowChecks(s.conn, s.cfg.Deployment); err != nil {
+		return err
+	}
 	for _, stream := range s.cfg.Streams {
 		r, err := consumer.New(consumer.Config{Conn: s.conn, JetStream: s.js, Stream: stream,
-			Deployment: s.cfg.Deployment, Ledger: s.store, Own: s.copier.own(stream), Tracer: s.tracing.tracer(), Log: s.log})
+			Deployment: s.cfg.Deployment, Ledger: s.store, Sink: sinkName(s.cfg), Own: s.copier.own(stream),
+			Meter: s.telemetry.meter(), Tracer: s.telemetry.tracer(), Log: s.log})
 		if err != nil {
 			return err
 		}
@@ -186,6 +192,14 @@ func (s *service) openReaders(context.Context) error {
 		s.shares, err = consumer.NewShares(s.readers)
 	}
 	return err
+}
+
+// sinkName is what metrics and spans call the store.
+func sinkName(cfg *Config) string {
+	if cfg.DatabaseURL.IsSet() {
+		return "postgres"
+	}
+	return "sqlite"
 }
 
 // requestTime is how long requests under way may keep the readers from draining, which takes up to eight seconds more.
@@ -251,10 +265,12 @@ func (s *service) followFiles(ctx context.Context, group *errgroup.Group) {
 	}
 }
 
-// flushTime is what closing waits for the broker to take the last announcements.
+// flushTime is what closing waits for the broker to take the last announcements, and for a collector to take the last
+// telemetry.
 const flushTime = time.Second
 
-// close closes what is open, in reverse order, and logs what fails: there is nobody left to act on it.
+// close closes what is open, in reverse order, and logs what fails: there is nobody left to act on it. Telemetry is the
+// last, to tell of the rest.
 func (s *service) close() {
 	var errs []error
 	if s.feed != nil {
@@ -279,9 +295,6 @@ func (s *service) close() {
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	if s.tracing != nil {
-		errs = append(errs, s.tracing.close())
-	}
 	if s.listener != nil {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
@@ -292,5 +305,8 @@ func (s *service) close() {
 	}
 	if err := errors.Join(errs...); err != nil {
 		s.log.Warn("closing", "error", err)
+	}
+	if s.telemetry != nil {
+		s.telemetry.close()
 	}
 }
