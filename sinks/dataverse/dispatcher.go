@@ -25,6 +25,8 @@ const (
 	// lateClaims is how long a claim may still take place in the store whose process is dead, or has given it up. It is short,
 	// because the look after it is the one that an idle dispatcher takes, and databases sleep after minutes.
 	lateClaims = 2 * storeTime
+	// recountTime is the least time between two looks at which runs are parked.
+	recountTime = time.Minute
 	// stopTime is what requests under way may take when the dispatcher stops, and once more what settling them may.
 	stopTime = 2 * time.Second
 )
@@ -74,6 +76,7 @@ type Dispatcher struct {
 	tenure   context.Context    // ends when the dispatcher is not to work any more
 	disown   context.CancelFunc // ends it
 	again    time.Time          // when to take over once more; zero: not
+	counted  time.Time          // when the store last said which runs are parked
 	next     time.Time          // when to claim; zero: when somebody says so
 	rest     time.Time          // not before then: the budget is used up
 	empty    int                // claims that got nothing though something was due, one after the other
@@ -211,6 +214,9 @@ func (d *Dispatcher) step(ctx, work context.Context) <-chan time.Time {
 			wait = look.Sub(now)
 		}
 		if wait <= 0 {
+			wait = d.recount(ctx)
+		}
+		if wait <= 0 {
 			wait = d.claim(ctx, work)
 		}
 		if wait > 0 || ctx.Err() != nil {
@@ -256,10 +262,32 @@ func (d *Dispatcher) prepare(ctx context.Context) time.Duration {
 	if err != nil {
 		return d.storeFailed(ctx, err)
 	}
-	d.failures, d.adopt, d.next = 0, false, now
+	d.failures, d.adopt, d.next, d.counted = 0, false, now, now
 	d.budget.settled(now, standing.TargetsToday)
 	d.status.adopted(ctx, standing, parked)
 	d.behind.adopted(standing.Oldest)
+	return 0
+}
+
+// recount looks, where runs are known to be parked, which still are: another dispatcher may have parked or sent some. It
+// does so before a claim and not for its own sake, and while no parcel is under way, whose own are counted when it ends.
+func (d *Dispatcher) recount(ctx context.Context) time.Duration {
+	now := time.Now()
+	if d.drain || len(d.living) > 0 || now.Sub(d.counted) < recountTime || d.Status().Parked == 0 {
+		return 0
+	}
+	call, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	standing, err := d.Outbox.Standing(call, now)
+	if err != nil {
+		return d.storeFailed(ctx, err)
+	}
+	parked, err := d.Outbox.Parked(call, mostParkedRows)
+	if err != nil {
+		return d.storeFailed(ctx, err)
+	}
+	d.failures, d.counted = 0, now
+	d.status.parked(standing.Parked, parked)
 	return 0
 }
 

@@ -135,9 +135,22 @@ func (s *status) adopted(ctx context.Context, standing sinks.Standing, parked []
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.change(ctx, StateActive, nil)
-	s.s.Parked, s.s.TargetsToday, s.s.ParkedRows = standing.Parked, standing.TargetsToday, nil
-	for i := range parked {
-		s.s.ParkedRows = append(s.s.ParkedRows, parkedRow(&parked[i], parked[i].Parked))
+	s.s.TargetsToday = standing.TargetsToday
+	s.park(standing.Parked, parked)
+}
+
+// parked takes in which runs are parked, of which rows has the newest.
+func (s *status) parked(n int64, rows []sinks.Copy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.park(n, rows)
+}
+
+// park is parked for who holds the lock.
+func (s *status) park(n int64, rows []sinks.Copy) {
+	s.s.Parked, s.s.ParkedRows = n, nil
+	for i := range rows {
+		s.s.ParkedRows = append(s.s.ParkedRows, parkedRow(&rows[i], rows[i].Parked))
 	}
 }
 
