@@ -45,7 +45,9 @@ func (s *service) openCopier(emulate bool) error {
 	c := &copier{client: client, streams: make(map[string]bool)}
 	// A publication goes into the connection's buffer: it does not block, and leaves when NATS is back.
 	tell := func() { _ = s.conn.Publish(dueSubject(s.cfg.Deployment), nil) }
-	if c.dispatcher, err = newDispatcher(s.cfg, client, s.store, tell, s.log); err != nil {
+	config := dispatching(s.cfg, client, s.store, s.log)
+	config.Tell, config.Meter, config.Tracer = tell, s.telemetry.meter(), s.telemetry.tracer()
+	if c.dispatcher, err = dataverse.NewDispatcher(config); err != nil {
 		return err
 	}
 	for _, subject := range []string{consumer.ChangedSubject(s.cfg.Deployment), dueSubject(s.cfg.Deployment)} {
@@ -80,12 +82,10 @@ func newDataverse(cfg *Config, log *slog.Logger) (*dataverse.Client, error) {
 	})
 }
 
-// newDispatcher makes a dispatcher of the configuration. Tell is nil where it sends what it claims in any case.
-func newDispatcher(
-	cfg *Config, client *dataverse.Client, outbox sinks.Outbox, tell func(), log *slog.Logger,
-) (*dataverse.Dispatcher, error) {
-	return dataverse.NewDispatcher(dataverse.DispatcherConfig{Client: client, Outbox: outbox, Table: cfg.DataverseTable,
-		Interval: cfg.DataverseMinInterval, DailyBudget: cfg.DataverseDailyBudget, Tell: tell, Log: log})
+// dispatching is what the configuration says of a dispatcher. It tells nobody of what it does not send.
+func dispatching(cfg *Config, client *dataverse.Client, outbox sinks.Outbox, log *slog.Logger) dataverse.DispatcherConfig {
+	return dataverse.DispatcherConfig{Client: client, Outbox: outbox, Table: cfg.DataverseTable,
+		Interval: cfg.DataverseMinInterval, DailyBudget: cfg.DataverseDailyBudget, Log: log}
 }
 
 // own is what the reader of a stream tells whether it reads; nil without a copier.
