@@ -77,29 +77,27 @@ func TestParkedRunsAreNeverLessThanNone(t *testing.T) {
 // TestParkedRunsThatAnotherHasSentAreForgotten when there is something to send the next time.
 func TestParkedRunsThatAnotherHasSentAreForgotten(t *testing.T) {
 	inWorld(t, emulator.Config{}, func(w *world) {
-		p, other := w.start(nil), w.start(nil)
-		p.Own(true)
+		first, second := w.start(nil), w.start(nil)
+		first.Own(true)
+		second.Own(true)
+		time.Sleep(2 * testLinger)
 		rich := execution("rich", 0)
 		rich.Cost = events.USD(100_000 * events.NanosPerUSD)
-		w.commit(rich)
+		w.commitSilently(rich)
+		first.Wake(trace.SpanContext{})
 		w.settled()
-		if s := p.Status(); s.Parked != 1 || len(s.ParkedRows) != 1 {
-			t.Fatalf("status %+v", s)
-		}
-		p.Own(false)
-		other.Own(true)
-		time.Sleep(2 * testLinger)
 		w.commitSilently(events.Event{Key: runKey("rich"), ID: "void", Type: events.ExecutionsVoided,
 			OccurredAt: time.Now().UTC(), Voids: []string{"0"}}, closing("rich"))
-		p.Own(true)
-		time.Sleep(time.Second) // it has found one, but what follows is another's
-		other.Wake(trace.SpanContext{})
+		second.Wake(trace.SpanContext{})
 		w.settled()
+		if s := first.Status(); s.Parked != 1 || len(s.ParkedRows) != 1 {
+			t.Errorf("status %+v before there is something to send", s)
+		}
 		time.Sleep(recountTime)
 		w.commitSilently(execution("another", 0))
-		p.Wake(trace.SpanContext{})
+		first.Wake(trace.SpanContext{})
 		w.settled()
-		if s := p.Status(); s.Parked != 0 || len(s.ParkedRows) != 0 {
+		if s := first.Status(); s.Parked != 0 || len(s.ParkedRows) != 0 {
 			t.Errorf("status %+v", s)
 		}
 	})
