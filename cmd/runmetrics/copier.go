@@ -45,7 +45,7 @@ func (s *service) openCopier(emulate bool) error {
 	c := &copier{client: client, streams: make(map[string]bool)}
 	// A publication goes into the connection's buffer: it does not block, and leaves when NATS is back.
 	tell := func() { _ = s.conn.Publish(dueSubject(s.cfg.Deployment), nil) }
-	config := dispatching(s.cfg, client, s.store, s.log)
+	config := dispatcherConfig(s.cfg, client, s.store, s.log)
 	config.Tell, config.Meter, config.Tracer = tell, s.telemetry.meter(), s.telemetry.tracer()
 	if c.dispatcher, err = dataverse.NewDispatcher(config); err != nil {
 		return err
@@ -82,8 +82,8 @@ func newDataverse(cfg *Config, log *slog.Logger) (*dataverse.Client, error) {
 	})
 }
 
-// dispatching is what the configuration says of a dispatcher. It tells nobody of what it does not send.
-func dispatching(cfg *Config, client *dataverse.Client, outbox sinks.Outbox, log *slog.Logger) dataverse.DispatcherConfig {
+// dispatcherConfig is what the configuration says of a dispatcher. It tells nobody of what it does not send.
+func dispatcherConfig(cfg *Config, client *dataverse.Client, outbox sinks.Outbox, log *slog.Logger) dataverse.DispatcherConfig {
 	return dataverse.DispatcherConfig{Client: client, Outbox: outbox, Table: cfg.DataverseTable,
 		Interval: cfg.DataverseMinInterval, DailyBudget: cfg.DataverseDailyBudget, Log: log}
 }

@@ -209,7 +209,7 @@ const drainCheck = 250 * time.Millisecond
 
 // drain sends what is due. It does not wait for a person or a new day.
 func (r *reconciling) drain(ctx context.Context) error {
-	dispatcher, err := dataverse.NewDispatcher(dispatching(r.cfg, r.client, r.store, slog.New(withoutRows{r.log.Handler()})))
+	dispatcher, err := dataverse.NewDispatcher(dispatcherConfig(r.cfg, r.client, r.store, slog.New(withoutRows{r.log.Handler()})))
 	if err != nil {
 		return err
 	}
