@@ -58,6 +58,7 @@ var systemTests = []struct {
 	{name: "runbooks", heavy: true, run: testRunbooks},
 	{name: "publishers", heavy: true, run: testPublishers},
 	{name: "replay-many", heavy: true, run: testReplayMany},
+	{name: "collector", heavy: true, run: testCollector},
 	{name: "flood", heavy: true, run: testFlood},
 	{name: "many-runs", heavy: true, run: testManyRuns},
 	{name: "giant-run", heavy: true, run: testGiantRun},
@@ -66,6 +67,7 @@ var systemTests = []struct {
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
 	{name: "telemetry", run: testTelemetry},
+	{name: "trace", run: testTrace},
 	{name: "readme", run: testReadme},
 	{name: "odd", run: testOdd},
 }
