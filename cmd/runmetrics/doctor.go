@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,21 +24,36 @@ func (a *app) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check everything and say what to do",
-		Long: `doctor checks the configuration, the database with its dead letters, NATS with its streams and this deployment's
-consumers, and the copy in Dataverse: address, token, application user, rights, table, columns and what they hold, what
-waits and what is refused. Each check is a line that begins with ok, warn or fail, and says what to do below it. It goes
-on where something is missing. Dataverse is checked where USE_DATAVERSE is true or DATAVERSE_URL is set.
+		Long: `doctor looks at everything that runmetrics needs and says what it sees, a line for each check: ok, warn (it works, but not
+as it should, or not for long) or fail. Below it stands what to do, a command or a setting wherever there is one. At its
+end it lists what is not well once more, failures first, and what may be the cause of others before them: begin at the top.
+It goes on where something is missing, and gives each part half a minute at most.
+
+  configuration  every variable, and whether "runmetrics run" would start with it
+  disk           room in DATA_DIR and in the directory of temporary files
+  database       reachable, TLS, pooled or direct, writable, rights, schema, time limits, size; a SQLite file is read through;
+                 dead letters, and how far each stream is read
+  nats           reachable, version, JetStream, limits of the account; of each stream settings that lose events, copies, room;
+                 the consumer of this deployment, rights, and which streams take what agents publish
+  clock          this machine's against those of database and NATS
+  dataverse      address, token, application user, rights, table, columns, what waits and what is refused; where
+                 USE_DATAVERSE is true or DATAVERSE_URL is set
+  http           who can reach HTTP_ADDR, keys and certificate and when they end, who answers there and how it is
+  telemetry      whether the collector takes what is sent to it, where one is named
 
 It changes nothing, but that opening a SQLite file brings its schema up to date. Which streams get events it finds out by
 messages for runs of campaigns such as runmetrics-probe-0, which none of them stores; whether this user may read as run
-does, by requests that the server answers with an error. Of the rights in Dataverse it tries only reading: the others
-cannot be told without a row. With --write it makes a row of the campaign runmetrics-doctor as the service would, writes
-it again and deletes it; who watches the table sees it for a moment.
+does, by requests that the server answers with an error. Rights in the database are asked for, not tried. Of the rights in
+Dataverse it tries only reading: the others cannot be told without a row. With --write it makes a row of the campaign
+runmetrics-doctor as the service would, writes it again and deletes it; who watches the table sees it for a moment.
+
+The JSON has all checks in their order, and under findings those that are not ok in the order of the list at the end.
 
 Exit codes: 0 all is well, or there are warnings only; 1 something failed.`,
 		Example: `  runmetrics doctor
   USE_DATAVERSE=true runmetrics doctor --write
-  runmetrics doctor --env-file production.env --output json`,
+  runmetrics doctor --env-file production.env --output json
+  runmetrics doctor --output json | jq -r '.findings[0] | .finding, .fix'`,
 		Args: cobra.NoArgs,
 		RunE: a.enter(d.run),
 	}
@@ -50,10 +69,25 @@ const (
 	verdictFail = "fail"
 )
 
+// The parts that are checked, those before that may be the cause of what is wrong with others: a full disk stops a database,
+// a clock that is wrong makes certificates invalid, and a service shows what is wrong with all that it needs.
+const (
+	areaConfiguration = "configuration"
+	areaDisk          = "disk"
+	areaClock         = "clock"
+	areaDatabase      = "database"
+	areaNATS          = "nats"
+	areaDataverse     = "dataverse"
+	areaHTTP          = "http"
+	areaTelemetry     = "telemetry"
+)
+
+var areas = []string{areaConfiguration, areaDisk, areaClock, areaDatabase, areaNATS, areaDataverse, areaHTTP, areaTelemetry}
+
 // checked is what one check found.
 type checked struct {
 	Verdict string `json:"verdict"` // ok, warn or fail
-	Area    string `json:"area"`    // configuration, database, nats or dataverse
+	Area    string `json:"area"`
 	Subject string `json:"subject"` // what of it
 	Finding string `json:"finding"`
 	Fix     string `json:"fix,omitempty"` // what to do; empty where the finding says it
@@ -68,6 +102,7 @@ type doctor struct {
 	cfg    *Config
 	log    *slog.Logger
 	checks []checked
+	clocks []clockReading
 
 	refusals refusals
 	store    sinks.Store     // nil where the database cannot be read
@@ -83,7 +118,8 @@ func (d *doctor) run(ctx context.Context, _ []string) (err error) {
 			err = errors.Join(err, d.store.Close())
 		}
 	}()
-	for _, examine := range []func(context.Context){d.examineDatabase, d.examineLetters, d.examineNATS, d.examineDataverse} {
+	for _, examine := range []func(context.Context){d.examineDisk, d.examineDatabase, d.examineLetters, d.examineNATS, d.examineClocks,
+		d.examineDataverse, d.examineHTTP, d.examineTelemetry} {
 		limited, cancel := context.WithTimeout(ctx, examineTime)
 		examine(limited)
 		cancel()
@@ -102,12 +138,13 @@ func (d *doctor) configuration() bool {
 	switch {
 	case errors.As(err, &faulty):
 		for _, f := range faulty.faults {
-			d.add(checked{verdictFail, "configuration", f.variable, f.problem, ""})
+			d.fail(areaConfiguration, f.variable, f.problem, "")
 		}
 	case err != nil:
-		d.add(checked{verdictFail, "configuration", "environment", err.Error(), ""})
+		d.fail(areaConfiguration, "environment", err.Error(), "")
 	default:
-		d.ok("configuration", "environment", "deployment "+d.cfg.Deployment+", no faults")
+		d.ok(areaConfiguration, "environment", "deployment "+d.cfg.Deployment+", no faults")
+		d.examineStart()
 	}
 	return err == nil
 }
@@ -136,32 +173,54 @@ func (d *doctor) add(c checked) {
 	}
 }
 
-// count is how many checks have a verdict.
-func (d *doctor) count(verdict string) int {
-	n := 0
-	for _, c := range d.checks {
-		if c.Verdict == verdict {
-			n++
-		}
-	}
-	return n
+// findings are the checks that are not ok: failures first, and what may be the cause of others before them.
+func (d *doctor) findings() []checked {
+	list := slices.DeleteFunc(slices.Clone(d.checks), func(c checked) bool { return c.Verdict == verdictOK })
+	slices.SortStableFunc(list, func(x, y checked) int {
+		return cmp.Or(cmp.Compare(x.Verdict, y.Verdict), // fail comes before warn
+			cmp.Compare(slices.Index(areas, x.Area), slices.Index(areas, y.Area)))
+	})
+	return list
 }
 
 // conclude sums up. An error says that something failed.
 func (d *doctor) conclude() error {
-	failed, warned := d.count(verdictFail), d.count(verdictWarn)
+	found := d.findings()
+	failed := 0
+	for failed < len(found) && found[failed].Verdict == verdictFail {
+		failed++
+	}
+	warned := len(found) - failed
 	var err error
 	if d.output == jsonOutput {
 		err = writeJSON(d.app.stdout, struct {
 			Checks   []checked `json:"checks"`
+			Findings []checked `json:"findings"`
 			Failed   int       `json:"failed"`
 			Warnings int       `json:"warnings"`
-		}{d.checks, failed, warned})
+		}{d.checks, found, failed, warned})
 	} else {
-		_, err = fmt.Fprintf(d.app.stdout, "\n%d checks: %d failed, %d warnings\n", len(d.checks), failed, warned)
+		err = d.summarize(found, failed, warned)
 	}
 	if failed > 0 {
 		return errors.Join(err, fmt.Errorf("%d of %d checks failed", failed, len(d.checks)))
 	}
+	return err
+}
+
+// summarize lists what is not well, for a person who has seen it pass by among much that is.
+func (d *doctor) summarize(found []checked, failed, warned int) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%d checks: %d failed, %d warnings\n", len(d.checks), failed, warned)
+	if len(found) > 1 {
+		b.WriteString("Begin with the first: what stands below it may follow from it.\n")
+	}
+	for i, c := range found {
+		fmt.Fprintf(&b, "\n%d. %s %s, %s: %s\n", i+1, c.Verdict, c.Area, printable(c.Subject), printable(c.Finding))
+		if c.Fix != "" {
+			fmt.Fprintf(&b, "   → %s\n", printable(c.Fix))
+		}
+	}
+	_, err := io.WriteString(d.app.stdout, b.String())
 	return err
 }

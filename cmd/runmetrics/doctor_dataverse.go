@@ -27,21 +27,21 @@ const (
 // table, rights. What waits in the database is told in any case.
 func (d *doctor) examineDataverse(ctx context.Context) {
 	if !d.cfg.copied() && d.cfg.DataverseURL == "" {
-		d.ok("dataverse", "copy", "not used, USE_DATAVERSE is not true")
+		d.ok(areaDataverse, "copy", "not used, USE_DATAVERSE is not true")
 		return
 	}
 	d.examineOutbox(ctx)
 	var missing faults
 	needDataverse(d.cfg, &missing)
 	for _, f := range missing.list {
-		d.fail("dataverse", f.variable, f.problem, "")
+		d.fail(areaDataverse, f.variable, f.problem, "")
 	}
 	if len(missing.list) > 0 || !d.examineAddress(ctx) {
 		return
 	}
 	client, err := newDataverse(d.cfg, d.log)
 	if err != nil {
-		d.fail("dataverse", "configuration", err.Error(), "")
+		d.fail(areaDataverse, "configuration", err.Error(), "")
 		return
 	}
 	defer client.Close()
@@ -60,7 +60,7 @@ func (d *doctor) examineAddress(ctx context.Context) bool {
 	address := strings.TrimRight(d.cfg.DataverseURL, "/")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/api/data/v9.2/WhoAmI", nil)
 	if err != nil {
-		d.fail("dataverse", "address", "DATAVERSE_URL is not a URL", "")
+		d.fail(areaDataverse, "address", "DATAVERSE_URL is not a URL", "")
 		return false
 	}
 	request.Close = true
@@ -68,24 +68,24 @@ func (d *doctor) examineAddress(ctx context.Context) bool {
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	answer, err := client.Do(request)
 	if err != nil {
-		d.fail("dataverse", "address", err.Error(),
+		d.fail(areaDataverse, "address", err.Error(),
 			"correct DATAVERSE_URL, or let this machine reach it: name, port, proxy, certificates")
 		return false
 	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))
 	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= http.StatusInternalServerError {
-		d.warn("dataverse", "address", address+" answers "+answer.Status,
+		d.warn(areaDataverse, "address", address+" answers "+answer.Status,
 			"run doctor again in some minutes; the service waits and goes on by itself")
 		return true
 	}
 	if answer.StatusCode != http.StatusUnauthorized {
-		d.warn("dataverse", "address",
+		d.warn(areaDataverse, "address",
 			fmt.Sprintf("%s answers %s, where an organization would ask for a token", address, answer.Status),
 			"set DATAVERSE_URL to the organization, such as https://contoso.crm.dynamics.com")
 		return true
 	}
-	d.ok("dataverse", "address", address+" answers")
+	d.ok(areaDataverse, "address", address+" answers")
 	return true
 }
 
@@ -93,15 +93,15 @@ func (d *doctor) examineAddress(ctx context.Context) bool {
 func (d *doctor) examineUser(ctx context.Context, client *dataverse.Client) bool {
 	who, err := client.WhoAmI(ctx)
 	if err == nil {
-		d.ok("dataverse", "token", "tenant "+d.cfg.DataverseTenantID+" issues one to client "+d.cfg.DataverseClientID)
-		d.ok("dataverse", "application user", fmt.Sprintf("user %s of organization %s", who.UserID, who.OrganizationID))
+		d.ok(areaDataverse, "token", "tenant "+d.cfg.DataverseTenantID+" issues one to client "+d.cfg.DataverseClientID)
+		d.ok(areaDataverse, "application user", fmt.Sprintf("user %s of organization %s", who.UserID, who.OrganizationID))
 		return true
 	}
 	if dataverse.NoToken(err) {
 		d.refused("token", err, "let this machine reach DATAVERSE_AUTHORITY, https://login.microsoftonline.com where it is not set")
 		return false
 	}
-	d.ok("dataverse", "token", "tenant "+d.cfg.DataverseTenantID+" issues one to client "+d.cfg.DataverseClientID)
+	d.ok(areaDataverse, "token", "tenant "+d.cfg.DataverseTenantID+" issues one to client "+d.cfg.DataverseClientID)
 	d.refused("application user", err, "")
 	return false
 }
@@ -110,7 +110,7 @@ func (d *doctor) examineUser(ctx context.Context, client *dataverse.Client) bool
 func (d *doctor) refused(subject string, err error, otherwise string) {
 	var e *dataverse.Error
 	if !errors.As(err, &e) {
-		d.fail("dataverse", subject, err.Error(), otherwise)
+		d.fail(areaDataverse, subject, err.Error(), otherwise)
 		return
 	}
 	bare := *e
@@ -118,7 +118,7 @@ func (d *doctor) refused(subject string, err error, otherwise string) {
 	if bare.Hint = ""; fix == "" {
 		fix = otherwise
 	}
-	d.fail("dataverse", subject, bare.Error(), fix)
+	d.fail(areaDataverse, subject, bare.Error(), fix)
 }
 
 // examineTable reads the definition. It is nil where there is none.
@@ -126,7 +126,7 @@ func (d *doctor) examineTable(ctx context.Context, client *dataverse.Client) *da
 	name := d.cfg.DataverseTable
 	table, err := client.Table(ctx, name)
 	if errors.Is(err, dataverse.ErrNoTable) {
-		d.fail("dataverse", "table", "there is no "+name+", or the application user may not see it",
+		d.fail(areaDataverse, "table", "there is no "+name+", or the application user may not see it",
 			"runmetrics setup makes it; or correct DATAVERSE_TABLE; or let the user's security role read the table")
 		return nil
 	}
@@ -144,10 +144,10 @@ func (d *doctor) examineTable(ctx context.Context, client *dataverse.Client) *da
 		if f.Column != "" {
 			subject, finding = "column", f.Column+" "+f.Problem
 		}
-		report("dataverse", subject, finding, f.Fix)
+		report(areaDataverse, subject, finding, f.Fix)
 	}
 	if len(findings) == 0 {
-		d.ok("dataverse", "table", name+" has all columns, wide enough; rows are at "+table.EntitySet)
+		d.ok(areaDataverse, "table", name+" has all columns, wide enough; rows are at "+table.EntitySet)
 	}
 	d.examineTitle(table)
 	return table
@@ -160,7 +160,7 @@ func (d *doctor) examineTitle(table *dataverse.Table) {
 	}
 	title, exists := table.Columns[table.PrimaryName]
 	if want := dataverse.Wanted(table.LogicalName).PrimaryName; exists && title.MaxLength < want.MaxLength {
-		d.ok("dataverse", "title", fmt.Sprintf("%s holds %d characters: longer titles are shortened; the ids stand in full "+
+		d.ok(areaDataverse, "title", fmt.Sprintf("%s holds %d characters: longer titles are shortened; the ids stand in full "+
 			"in their own columns", title.Name, title.MaxLength))
 	}
 }
@@ -178,14 +178,14 @@ func (d *doctor) examineRows(ctx context.Context, client *dataverse.Client, tabl
 		d.refused("right to read", err, "give the application user a security role that may read the table")
 		return
 	}
-	d.ok("dataverse", "right to read", fmt.Sprintf("rows can be read, %d were", len(rows)))
+	d.ok(areaDataverse, "right to read", fmt.Sprintf("rows can be read, %d were", len(rows)))
 	others, err := d.otherRows(ctx, table, rows)
 	if err != nil {
-		d.fail("database", "outbox", err.Error(), databaseFix(err))
+		d.fail(areaDatabase, "outbox", err.Error(), databaseFix(err))
 		return
 	}
 	if others > 0 {
-		d.warn("dataverse", "rows", fmt.Sprintf("%d of the %d rows that were read stand under ids that are not their run's: "+
+		d.warn(areaDataverse, "rows", fmt.Sprintf("%d of the %d rows that were read stand under ids that are not their run's: "+
 			"somebody else made them", others, len(rows)), "runmetrics dataverse reconcile --adopt takes them over where their runs are in the database")
 	}
 }
@@ -222,7 +222,7 @@ func (d *doctor) otherRows(ctx context.Context, table *dataverse.Table, rows []d
 // examineWriting tries what the service does with a row, and takes the row away.
 func (d *doctor) examineWriting(ctx context.Context, client *dataverse.Client, table *dataverse.Table) {
 	if !d.write {
-		d.ok("dataverse", "right to write", "not tried; doctor --write tries it with a row that it deletes")
+		d.ok(areaDataverse, "right to write", "not tried; doctor --write tries it with a row that it deletes")
 		return
 	}
 	if table.Usable() != nil {
@@ -243,9 +243,9 @@ func (d *doctor) examineWriting(ctx context.Context, client *dataverse.Client, t
 			return
 		}
 	}
-	d.ok("dataverse", "right to write", "a row can be created and written")
+	d.ok(areaDataverse, "right to write", "a row can be created and written")
 	if d.removeProbe(ctx, client, table, id) {
-		d.ok("dataverse", "right to delete", "a row can be deleted")
+		d.ok(areaDataverse, "right to delete", "a row can be deleted")
 	}
 }
 
@@ -256,7 +256,7 @@ func (d *doctor) removeProbe(ctx context.Context, client *dataverse.Client, tabl
 		return err == nil
 	}
 	finding := "row " + id.String() + " of campaign " + probeCampaign + " could not be deleted: " + err.Error()
-	d.warn("dataverse", "right to delete", finding, "delete it by hand; the service deletes nothing, "+
+	d.warn(areaDataverse, "right to delete", finding, "delete it by hand; the service deletes nothing, "+
 		"runmetrics dataverse test and reconcile --adopt do: for them the security role must allow it")
 	return false
 }

@@ -15,7 +15,7 @@ func (d *doctor) examineLetters(ctx context.Context) {
 	}
 	counts, err := d.store.LetterCounts(ctx, sinks.LetterFilter{})
 	if err != nil {
-		d.fail("database", "dead letters", err.Error(), databaseFix(err))
+		d.fail(areaDatabase, "dead letters", err.Error(), databaseFix(err))
 		return
 	}
 	open := false
@@ -26,7 +26,7 @@ func (d *doctor) examineLetters(ctx context.Context) {
 		}
 	}
 	if !open {
-		d.ok("database", "dead letters", "none is open")
+		d.ok(areaDatabase, "dead letters", "none is open")
 	}
 }
 
@@ -36,7 +36,7 @@ func (d *doctor) openLetters(c *sinks.LetterCount) {
 		only := countedOnly{c.Stream, c.Reason, c.Dropped, c.FirstDropped, c.LastDropped}
 		finding += "; " + only.String()
 	}
-	d.warn("database", "dead letters", finding, letterFix(c.Reason))
+	d.warn(areaDatabase, "dead letters", finding, letterFix(c.Reason))
 }
 
 // letterFix is what to do about letters of a reason.

@@ -4,121 +4,128 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/apexsalesai/runmetrics/consumer"
-	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// answerTime is how long a server may take to tell of a stream and its consumer. It says nothing at all to who may not ask.
-const answerTime = 5 * time.Second
-
-// leastOutageHours is how long a database may be away that somebody has to mend in the morning.
-const leastOutageHours = 24
+const (
+	// answerTime is how long a server may take to tell of a stream and its consumer. It says nothing at all to who may not ask.
+	answerTime = 5 * time.Second
+	// dialTime is how long each of several servers may take to accept a connection.
+	dialTime = 2 * time.Second
+	// accountTime is how long doctor waits for the limits of the account, which many users may not ask for.
+	accountTime = time.Second
+	// largestEvent is how many bytes an event may have, with its headers.
+	largestEvent = 64<<10 + 4<<10
+)
 
 // examineNATS looks at the server, the streams and this deployment's consumers.
 func (d *doctor) examineNATS(ctx context.Context) {
 	conn, err := connectNATS(d.cfg, connection{URL: d.cfg.natsURL(), Role: "doctor", Refusals: &d.refusals}, d.log)
 	if embeddedIsDown(d.cfg, err) {
-		d.warn("nats", "server", err.Error(),
+		d.warn(areaNATS, "server", err.Error(),
 			"runmetrics run has the server in it, listening on NATS_LISTEN: start it, or set NATS_URL to another server")
 		return
 	}
 	if err != nil {
-		d.fail("nats", "server", err.Error(),
-			"start the server, or correct NATS_URL, the user in NATS_CREDS or NATS_NKEY, and the certificates")
+		finding, fix := d.noConnection(err)
+		d.fail(areaNATS, "server", finding, fix)
 		return
 	}
 	defer conn.Close()
-	d.ok("nats", "server", conn.ConnectedAddr()+" answers, version "+conn.ConnectedServerVersion())
+	d.ok(areaNATS, "server", conn.ConnectedAddr()+" answers, version "+conn.ConnectedServerVersion())
+	d.examineMembers(ctx)
+	d.examineServerSettings(conn)
 	js, err := jetstream.New(conn)
 	if err != nil {
-		d.fail("nats", "server", err.Error(), "")
+		d.fail(areaNATS, "server", err.Error(), "")
 		return
 	}
-	missing := false
-	for _, name := range inOrder(d.cfg.Streams) {
-		limited, cancel := context.WithTimeout(ctx, answerTime)
-		there := d.examineStream(limited, js, name)
-		if there && d.examineConsumer(limited, js, name) {
-			d.examineRights(ctx, js, name)
-		}
-		missing = missing || !there
-		cancel()
-	}
-	if !missing {
+	if d.examineAccount(ctx, js) && d.examineStreams(ctx, js) {
 		d.examineSpread(ctx, conn)
 	}
 }
 
-// setupFix says what makes or mends a stream or a consumer.
-func (d *doctor) setupFix() string {
-	if d.cfg.NATSURL.IsSet() {
-		return "runmetrics setup does it"
+// examineMembers dials each of several servers: a connection to one of them hides that the others are away.
+func (d *doctor) examineMembers(ctx context.Context) {
+	servers := strings.Split(d.cfg.natsURL().Reveal(), ",")
+	if len(servers) < 2 {
+		return
 	}
-	return "runmetrics run does it when it starts, for the server that it has in it"
+	away := 0
+	for _, server := range servers {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil {
+			continue // the configuration was checked
+		}
+		address := u.Host
+		if u.Port() == "" {
+			address = net.JoinHostPort(u.Hostname(), "4222")
+		}
+		conn, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			away++
+			d.warn(areaNATS, "servers", address+" of NATS_URL does not answer: "+err.Error(), "start it, or take it out of NATS_URL")
+			continue
+		}
+		conn.Close()
+	}
+	if away == 0 {
+		d.ok(areaNATS, "servers", fmt.Sprintf("all %d of NATS_URL answer", len(servers)))
+	}
 }
 
-// examineStream tells whether the stream is there.
-func (d *doctor) examineStream(ctx context.Context, js jetstream.JetStream, name string) bool {
-	subject := "stream " + name
-	plan, err := planStream(ctx, js, name, subjectsOf(name, d.cfg.Streams), 0, defaultStreamBytes)
+// examineServerSettings looks at what a server says when it is connected to.
+func (d *doctor) examineServerSettings(conn *nats.Conn) {
+	if largest := conn.MaxPayload(); largest < largestEvent {
+		d.fail(areaNATS, "server", fmt.Sprintf("it takes messages of up to %d bytes; an event may have 65536 and headers", largest),
+			"set max_payload: 1MB in nats.conf and reload it: `nats-server --signal reload`")
+	}
+}
+
+// examineAccount asks for the limits of the account, which not every user may, and tells whether there is JetStream at all.
+func (d *doctor) examineAccount(ctx context.Context, js jetstream.JetStream) bool {
+	limited, cancel := context.WithTimeout(ctx, accountTime)
+	defer cancel()
+	info, err := js.AccountInfo(limited)
 	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		d.noJetStream()
+		return false
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		d.fail(areaNATS, "JetStream", "it is not enabled for this user's account",
+			"write `jetstream: enabled` into the account in nats.conf and reload it: `nats-server --signal reload`")
+		return false
 	case err != nil:
-		d.unanswered(subject, err, "is JetStream enabled there?")
-		return false
-	case plan.Created:
-		d.fail("nats", subject, "is missing", d.setupFix())
-		return false
+		d.ok(areaNATS, "account", "its limits are not shown to this user, who may not publish to $JS.API.INFO")
+		d.refusals.explain(err) // this one was explained
+		return true
 	}
-	for _, difference := range plan.Differs {
-		d.warn("nats", subject, "is not as it must be: "+difference, d.setupFix())
+	used, most := max(info.Store, info.ReservedStore), info.Limits.MaxStore
+	finding := fmt.Sprintf("%d streams, %s stored", info.Streams, bytesText(int64(info.Store)))
+	switch {
+	case most > 0 && float64(info.Store) > mostUsed*float64(most):
+		d.warn(areaNATS, "account", fmt.Sprintf("%s of the %s that it may: when they are used up, publishers are refused",
+			finding, bytesText(most)), "raise max_file of the account in nats.conf and reload it, `nats-server --signal reload`, or remove "+
+			"streams that nobody needs: `nats stream report`")
+	case most > 0:
+		d.ok(areaNATS, "account", fmt.Sprintf("%s, %s reserved of %s", finding, bytesText(int64(used)), bytesText(most)))
+	default:
+		d.ok(areaNATS, "account", finding+", no limit but the server's own")
 	}
-	stream, err := js.Stream(ctx, name)
-	if err != nil {
-		d.fail("nats", subject, err.Error(), "")
-		return false
-	}
-	info := stream.CachedInfo()
-	d.room(subject, info)
-	d.position(ctx, subject, name, info)
 	return true
 }
 
-// room says for how long the stream can hold events that nobody reads.
-func (d *doctor) room(subject string, info *jetstream.StreamInfo) {
-	finding := fmt.Sprintf("%d messages, %d bytes", info.State.Msgs, info.State.Bytes)
-	hours, bounded := consumer.OutageHours(info)
-	if !bounded {
-		d.ok("nats", subject, finding)
-		return
-	}
-	finding += fmt.Sprintf("; the database may be away for %.0f hours before events are lost or refused", hours)
-	if hours < leastOutageHours {
-		d.warn("nats", subject, finding, "runmetrics setup --max-bytes gives the stream more room")
-		return
-	}
-	d.ok("nats", subject, finding)
-}
-
-// position says how far the stream is read, as the database has it.
-func (d *doctor) position(ctx context.Context, subject, name string, info *jetstream.StreamInfo) {
-	if d.store == nil {
-		return
-	}
-	p, err := d.store.Position(ctx, name)
-	if err != nil {
-		d.fail("database", subject, err.Error(), databaseFix(err))
-		return
-	}
-	d.ok("database", subject, fmt.Sprintf("read through %d of %d: %d events applied, %d duplicates, %d dead letters, %d gone",
-		p.Sequence, info.State.LastSeq, p.Applied, p.Duplicates, p.DeadLetters, p.Gone))
+func (d *doctor) noJetStream() {
+	d.fail(areaNATS, "JetStream", "it is not enabled on the server",
+		"write `jetstream { store_dir: \"/data\" }` into nats.conf, with a directory on a disk that lasts, and restart the server")
 }
 
 // unanswered notes a request to NATS that failed: for want of a right, which says what to do, or otherwise.
@@ -126,104 +133,5 @@ func (d *doctor) unanswered(subject string, err error, otherwise string) {
 	if err = d.refusals.explain(err); errors.Is(err, sinks.ErrBlocked) {
 		otherwise = "" // the refusal names the right to grant
 	}
-	d.fail("nats", subject, err.Error(), otherwise)
-}
-
-// examineConsumer looks whose the deployment's consumer is, and whether somebody reads. It tells whether the consumer is
-// there and ours.
-func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string) bool {
-	name := consumer.ConsumerName(d.cfg.Deployment)
-	subject := "consumer " + name
-	c, err := js.Consumer(ctx, stream, name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		d.fail("nats", subject, "is missing on stream "+stream, d.setupFix())
-		return false
-	}
-	if err != nil {
-		d.unanswered(subject, err, "")
-		return false
-	}
-	if d.database != nil {
-		plan, err := planConsumer(ctx, js, stream, d.cfg.Deployment, *d.database, false)
-		if err != nil {
-			d.fail("nats", subject, err.Error(), "")
-			return false
-		}
-		for _, difference := range plan.Differs {
-			d.warn("nats", subject, "is not as it must be: "+difference, d.setupFix())
-		}
-	}
-	if info := c.CachedInfo(); info.NumWaiting > 0 || pinned(info) {
-		d.ok("nats", subject, "somebody reads stream "+stream)
-		return true
-	}
-	d.warn("nats", subject, "nobody reads stream "+stream, "start runmetrics run with DEPLOYMENT="+d.cfg.Deployment)
-	return true
-}
-
-// malformed is no JSON: the server answers that before it does anything. Without the brace it would mean one message, please.
-const malformed = "{"
-
-// rightTime is how long doctor waits for the answer to a request that needs a right.
-const rightTime = 2 * time.Second
-
-// examineRights tries what run needs beside what was asked before, by requests that the server answers with an error: it
-// cannot read them.
-func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stream string) {
-	of := stream + "." + consumer.ConsumerName(d.cfg.Deployment)
-	missing := false
-	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of, "CONSUMER.UNPIN." + of} {
-		limited, cancel := context.WithTimeout(ctx, rightTime)
-		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte(malformed))
-		cancel()
-		if err != nil && !errors.Is(err, nats.ErrNoResponders) {
-			d.unanswered("rights", fmt.Errorf("request %s: %w", subject, err), "")
-			missing = true
-		}
-	}
-	if !missing {
-		d.ok("nats", "rights", "this user may read stream "+stream+" as runmetrics run does")
-	}
-}
-
-// examineSpread looks which streams get the events that agents publish.
-func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
-	const subject = "publishing"
-	share := d.cfg.Streams
-	fix := "take the mapping of subjects out of the NATS configuration, or name its streams in STREAMS"
-	if n := countPartitions(share); n > 0 {
-		share = slices.DeleteFunc(slices.Clone(share), func(name string) bool { return !partition.MatchString(name) })
-		from, to := mapping(n)
-		fix = fmt.Sprintf("the NATS configuration must have mappings { %q: %q }; see runmetrics setup --streams %d", from, to, n)
-	}
-	found, err := probe(ctx, conn, len(share))
-	if err != nil {
-		d.warn("nats", subject, "it cannot be told which streams take events: "+d.refusals.explain(err).Error(),
-			"may this user publish to "+events.SubjectPrefix+".*.*?")
-		return
-	}
-	others, idle := found.others(d.cfg.Streams), found.idle(share)
-	if found.none {
-		d.fail("nats", subject, "no stream takes the events of some runs: who publishes them gets an error", fix)
-	}
-	if len(others) > 0 {
-		d.warn("nats", subject, "events go to "+strings.Join(others, " ")+", not in STREAMS: does another service read them?", fix)
-	}
-	if len(idle) > 0 {
-		d.warn("nats", subject, "no events go to "+strings.Join(idle, " "),
-			fix+"; what gets none may leave STREAMS once it is read through")
-	}
-	if !found.none && len(others) == 0 && len(idle) == 0 {
-		d.ok("nats", subject, "events go to "+strings.Join(share, " "))
-	}
-}
-
-// pinned tells whether a reader has the consumer to itself, though it may not be asking at this moment.
-func pinned(info *jetstream.ConsumerInfo) bool {
-	for _, group := range info.PriorityGroups {
-		if group.PinnedClientID != "" {
-			return true
-		}
-	}
-	return false
+	d.fail(areaNATS, subject, err.Error(), otherwise)
 }

@@ -13,7 +13,7 @@ import (
 
 // diagnosis is what doctor prints for programs.
 type diagnosis struct {
-	Checks           []checked
+	Checks, Findings []checked
 	Failed, Warnings int
 }
 
