@@ -46,7 +46,7 @@ func measuring(t testing.TB, m measured) http.Handler {
 	t.Cleanup(told.close)
 	m.deployment, m.checks = "main", sampleChecks
 	m.nats = func() natsCounts { return natsCounts{connected: true, reconnects: 2} }
-	if err := m.measure(told.meter()); err != nil {
+	if err := told.show(m); err != nil {
 		t.Fatal(err)
 	}
 	return told.scrape
@@ -61,7 +61,8 @@ func sampleStreams() []consumer.Status {
 			Read:     1_234_567, Applied: 1_200_000, Duplicates: 30_000, DeadLetters: 4_000, Discarded: 500, InFlight: 67, Gone: 8,
 			ByReason: map[events.Reason]int64{events.Invalid: 3_990, events.Sealed: 10},
 			Sums: consumer.Sums{Succeeded: 1_190_000, Failed: 9_000, Cancelled: 1_000, TokensIn: 5_000_000_000, TokensOut: 700_000_000,
-				Cost: aggregate.Money{}.Add(1_234_500_000_000), NewRuns: 24_000}},
+				Cost: aggregate.Money{}.Add(1_234_500_000_000), NewRuns: 24_000},
+			Delays: consumer.Delays{Counts: [19]uint64{0: 3, 2: 1_200_000, 18: 1}, Seconds: 93_600.5}},
 		{Stream: "RUN_EVENTS_1", State: consumer.Standby, Reached: 77, LastSequence: 80,
 			Position: sinks.Position{Epoch: 1, Sequence: 50, Applied: 50}},
 	}

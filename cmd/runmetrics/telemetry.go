@@ -37,6 +37,7 @@ type telemetry struct {
 	scrape http.Handler // answers /metrics
 
 	metrics *sdkmetric.MeterProvider
+	delays  *delays
 	traces  *sdktrace.TracerProvider // nil where nobody is sent spans
 	records *sdklog.LoggerProvider   // nil where nobody is sent log records
 	lost    []*losses
@@ -44,7 +45,7 @@ type telemetry struct {
 
 // openTelemetry prepares what is to be shown and sent. Log is the logger of the process; what it is given is not sent.
 func openTelemetry(ctx context.Context, cfg *Config, log *slog.Logger) (*telemetry, error) {
-	t := &telemetry{log: log}
+	t := &telemetry{log: log, delays: newDelays()}
 	if cfg.sendsTelemetry() {
 		t.hearSDK()
 		// The exporters and the SDK read headers, time limits, sampler and the like by themselves, and from the process alone.
@@ -89,7 +90,7 @@ func (t *telemetry) openMetrics(ctx context.Context, cfg *Config, about *resourc
 	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The exporter's defaults are announced to change: what decides names and labels is said here, and pinned by a test.
 	scraped, err := exporter.New(exporter.WithRegisterer(own), exporter.WithoutTargetInfo(), exporter.WithoutScopeInfo(),
-		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
+		exporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes), exporter.WithProducer(t.delays))
 	if err != nil {
 		return fmt.Errorf("export metrics: %w", err)
 	}
@@ -100,7 +101,7 @@ func (t *telemetry) openMetrics(ctx context.Context, cfg *Config, about *resourc
 			return fmt.Errorf("export metrics: %w", err)
 		}
 		options = append(options, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(steadyMetrics{client, t.loss(signalMetrics)},
-			sdkmetric.WithProducer(bridge.NewMetricProducer(bridge.WithGatherer(process))))))
+			sdkmetric.WithProducer(t.delays), sdkmetric.WithProducer(bridge.NewMetricProducer(bridge.WithGatherer(process))))))
 	}
 	t.metrics = sdkmetric.NewMeterProvider(options...)
 	t.scrape = promhttp.HandlerFor(prometheus.Gatherers{own, process}, promhttp.HandlerOpts{})
@@ -141,6 +142,12 @@ func (t *telemetry) loss(of otlpSignal) *losses {
 	l := &losses{log: t.log.With("signal", string(of))}
 	t.lost = append(t.lost, l)
 	return l
+}
+
+// show has the numbers shown from now on.
+func (t *telemetry) show(m measured) error {
+	t.delays.of(m.streams)
+	return m.measure(t.meter())
 }
 
 // meter makes instruments.

@@ -64,7 +64,7 @@ func (s *serving) check(cfg *Config, f *faults) {
 
 // window makes the HTTP API. Its funcs end with the context.
 func (s *service) window(ctx context.Context) (http.Handler, error) {
-	if err := s.measured().measure(s.telemetry.meter()); err != nil {
+	if err := s.telemetry.show(s.measured()); err != nil {
 		return nil, err
 	}
 	var backlog func(context.Context) (query.Backlog, error)
