@@ -90,7 +90,7 @@ func (s *server) admit(w http.ResponseWriter, r *http.Request) bool {
 		return public || s.withinRate(w, id)
 	}
 	wait := s.strangers.wait(r.RemoteAddr, s.Now())
-	s.refused.note(attempt{keyID: id, reason: refusal, remote: r.RemoteAddr})
+	s.refused.note(r.Context(), attempt{keyID: id, reason: refusal, remote: r.RemoteAddr})
 	switch {
 	case public:
 		return true
@@ -138,7 +138,7 @@ func (s *server) guard(op huma.Operation, scope string) huma.Operation {
 			next(ctx)
 			return
 		}
-		s.refused.note(attempt{keyID: v.keyID, reason: "lacks the scope " + scope, remote: ctx.RemoteAddr()})
+		s.refused.note(ctx.Context(), attempt{keyID: v.keyID, reason: "lacks the scope " + scope, remote: ctx.RemoteAddr()})
 		_, w := humago.Unwrap(ctx)
 		writeProblem(w, problem(http.StatusForbidden, "the key lacks the scope "+scope))
 	})

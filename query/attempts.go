@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ type attemptLog struct {
 	timing bool // a second runs
 }
 
-func (l *attemptLog) note(a attempt) {
+func (l *attemptLog) note(request context.Context, a attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.timing {
@@ -37,7 +38,7 @@ func (l *attemptLog) note(a attempt) {
 		time.AfterFunc(attemptsWindow, l.summarize)
 	}
 	if l.count++; l.count <= attemptsLogged {
-		l.log.Warn("api request refused", "key_id", a.keyID, "reason", a.reason, "remote_addr", a.remote)
+		l.log.WarnContext(request, "api request refused", "key_id", a.keyID, "reason", a.reason, "remote_addr", a.remote)
 	}
 }
 

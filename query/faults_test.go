@@ -57,11 +57,28 @@ func TestReadsAnswer503WhileTheStoreIsAwayAndHealthDoesNotNotice(t *testing.T) {
 				t.Errorf("%s %s: no Retry-After", name, target)
 			}
 		}
-		if n := strings.Count(w.log.String(), "request failed"); n != len(reads) {
+		if n := strings.Count(w.log.String(), "request failed"); n != 3 { // operations
 			t.Errorf("%s: logged %d times: %s", name, n, w.log.String())
 		}
 		w.get("/healthz").has(t, map[string]any{"status": "ok"})
 		w.get("/readyz").has(t, map[string]any{"state": "active"})
+	}
+}
+
+// TestOutagesAreLoggedOnceAMinute for each operation, with how many requests failed meanwhile.
+func TestOutagesAreLoggedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *query.Config) { c.Reader = faulty{c.Reader, sinks.ErrUnavailable} })
+	for range 3 {
+		for range 10 {
+			w.wantProblem(http.StatusServiceUnavailable, w.send(http.MethodGet, campaign, ""))
+		}
+		w.mu.Lock()
+		w.now = w.now.Add(time.Minute)
+		w.mu.Unlock()
+	}
+	if log := w.log.String(); strings.Count(log, "request failed") != 3 || strings.Count(log, "unmentioned=9") != 2 {
+		t.Errorf("log: %s", log)
 	}
 }
 

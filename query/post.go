@@ -146,8 +146,7 @@ func (s *server) stored(ctx context.Context, run uuid.UUID) (aggregate.Metrics, 
 // publishFailed logs why a stream did not confirm what it was sent, unless the client left.
 func (s *server) publishFailed(request context.Context, operation string, err error) {
 	if request.Err() == nil {
-		s.Log.WarnContext(request, "request failed", "operation", operation, "status", http.StatusServiceUnavailable,
-			"error", err)
+		s.outages.note(request, operation, err, s.Now())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -58,7 +59,7 @@ func writeProblem(w http.ResponseWriter, p *huma.ErrorModel) {
 	_, _ = w.Write(append(body, '\n')) // an error means that the client is gone
 }
 
-// storeFailed turns an error of the store into an answer and logs it, once. Nothing is logged when the client left,
+// storeFailed turns an error of the store into an answer and logs it. Nothing is logged when the client left,
 // which ends the context of its request too.
 func (s *server) storeFailed(request context.Context, operation string, err error) error {
 	away := errors.Is(err, sinks.ErrUnavailable) || errors.Is(err, sinks.ErrBlocked) ||
@@ -67,10 +68,10 @@ func (s *server) storeFailed(request context.Context, operation string, err erro
 	case request.Err() != nil:
 		return unavailable("the request was cancelled")
 	case away:
-		s.Log.WarnContext(request, "request failed", "operation", operation, "status", http.StatusServiceUnavailable,
-			"error", err)
+		s.outages.note(request, operation, err, s.Now())
 		return unavailable("the store does not answer at the moment; nothing is lost, /readyz says more")
 	}
+	trace.SpanFromContext(request).RecordError(err)
 	s.Log.ErrorContext(request, "request failed", "operation", operation, "status", http.StatusInternalServerError,
 		"error", err)
 	return problem(http.StatusInternalServerError, "an unexpected error; the log of the server has it")

@@ -24,6 +24,7 @@ type server struct {
 	keyRates  *rates
 	strangers strangers
 	refused   attemptLog
+	outages   *outages
 
 	eventRequests chan struct{} // one for each request with events under way
 	summaries     chan struct{} // one for each summary under way
@@ -43,7 +44,7 @@ func New(c Config) (http.Handler, error) {
 	s.entrance = s.crossOrigin(http.HandlerFunc(s.enter))
 	s.keyRates = newRates(c.KeyRate, 2*c.KeyRate, maxKeyRates)
 	s.strangers = strangers{newRates(strangerRate, strangerBurst, strangersKept)}
-	s.refused.log = c.Log
+	s.refused.log, s.outages = c.Log, newOutages(c.Log)
 	api := humago.New(s.mux, s.describe())
 	api.UseMiddleware(s.revalidate)
 	s.routeReport(api)
