@@ -28,7 +28,7 @@ var secretShapes = []struct {
 		[]string{"InstrumentationKey", "=12345678-90ab-cdef-1234-567890abcdef"}},
 	{"key of a service", regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}|sk-[\w-]{20,})`),
 		[]string{"ghp", "_", strings.Repeat("a", 36)}},
-	{"password in a setting", regexp.MustCompile(`(?m)^[\s#-]*(?:export )?[A-Za-z_]*(?i:password|secret|token)['"]?\s*[:=]\s*['"]?([^\s'",;]+)`),
+	{"password in a setting", regexp.MustCompile(`(?m)^[ \t#-]*(?:export )?[A-Za-z_]*(?i:password|secret|token)['"]?[ \t]*[:=][ \t]*['"]?([^\s'",;]+)`),
 		[]string{"POSTGRES_PASSWORD", ": Tr0ub4dor"}},
 }
 
@@ -36,7 +36,7 @@ var secretShapes = []struct {
 var harmlessSecrets = regexp.MustCompile(`^(?:` + strings.Join([]string{
 	`password|word|pw|p|p%20w|secret`, // as in user:password@host, and short ones that tests of the parsers use
 	`(?:%zz)?hunter2`,                 // what tests look for in all that is printed
-	`[$<(%{/].*|lambda`,               // a variable, a placeholder, a call, a file
+	`[$<(%{/].*|lambda|true|false`,    // a variable, a placeholder, a call, a file, no text
 	`0{8}-0{4}-0{4}-0{4}-0{12}`,       // an id of nothing
 }, "|") + `)$`)
 

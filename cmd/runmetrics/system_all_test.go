@@ -37,6 +37,7 @@ var systemTests = []struct {
 	run   func(t *testing.T, s *system)
 }{
 	{name: "idle", heavy: true, run: testIdle},
+	{name: "alerts", heavy: true, run: testAlerts},
 	{name: "dataverse-load", heavy: true, run: testDataverseLoad},
 	{name: "kill", heavy: true, run: testKill},
 	{name: "dataverse-stop", heavy: true, run: testDataverseStop},
@@ -56,6 +57,7 @@ var systemTests = []struct {
 	{name: "hang", heavy: true, run: testHang},
 	{name: "replay-kill", heavy: true, run: testReplayKill},
 	{name: "runbooks", heavy: true, run: testRunbooks},
+	{name: "operators", heavy: true, run: testOperatorsPage},
 	{name: "publishers", heavy: true, run: testPublishers},
 	{name: "replay-many", heavy: true, run: testReplayMany},
 	{name: "collector", heavy: true, run: testCollector},
