@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -144,12 +145,23 @@ func measureCopy(meter metric.Meter, copied func() dataverse.Status) error {
 	if err != nil {
 		return err
 	}
+	behind, err := meter.Float64ObservableGauge("runmetrics.dataverse.behind", metric.WithUnit("s"),
+		metric.WithDescription("For how long something has been due that Dataverse has not got, as far as this process knows; 0 where nothing is, "+
+			"or another replica keeps the copy."))
+	if err != nil {
+		return err
+	}
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		status := copied()
 		observe(o, copyInstruments, numbers, &status)
 		observeState(o, state, copyStates, status.State)
+		var seconds float64
+		if !status.BehindSince.IsZero() {
+			seconds = max(0, time.Since(status.BehindSince).Seconds())
+		}
+		o.ObserveFloat64(behind, seconds)
 		return nil
-	}, append(observables(numbers), state)...)
+	}, append(observables(numbers), state, behind)...)
 	return err
 }
 

@@ -9,9 +9,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -112,6 +114,18 @@ func TestMetricsAreNamedAsPinned(t *testing.T) {
 		if !others[name] {
 			t.Errorf("%s is missing", name)
 		}
+	}
+}
+
+func TestMetricsSayForHowLongTheCopyIsBehind(t *testing.T) {
+	t.Parallel()
+	metrics := measuring(t, measured{streams: sampleStreams, live: sampleLive, copied: func() dataverse.Status {
+		return dataverse.Status{State: dataverse.StateDegraded, BehindSince: time.Now().Add(-time.Hour)}
+	}})
+	_, rest, _ := strings.Cut(scraped(t, metrics), "\nrunmetrics_dataverse_behind_seconds ")
+	text, _, _ := strings.Cut(rest, "\n")
+	if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds < 3600 || seconds > 3660 {
+		t.Errorf("behind for %q", text)
 	}
 }
 
