@@ -5,8 +5,6 @@ import (
 	"io"
 	"log/slog"
 
-	"go.opentelemetry.io/otel/log"
-	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -38,19 +36,3 @@ func (h withTrace) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup keeps what the wrapped handler is; ids then stand in the group.
 func (h withTrace) WithGroup(name string) slog.Handler { return withTrace{h.Handler.WithGroup(name)} }
-
-// severityOf is OpenTelemetry's number for a level.
-func severityOf(level slog.Level) log.Severity {
-	return log.Severity(level-slog.LevelDebug) + log.SeverityDebug
-}
-
-// fromSeverity leaves out records that the log on stderr leaves out, too.
-type fromSeverity struct {
-	sdklog.Processor
-	least log.Severity
-}
-
-// Enabled tells whether a record is to be made at all.
-func (p fromSeverity) Enabled(_ context.Context, of sdklog.EnabledParameters) bool {
-	return of.Severity >= p.least
-}

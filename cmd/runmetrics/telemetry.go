@@ -133,7 +133,7 @@ func (t *telemetry) openRecords(ctx context.Context, cfg *Config, about *resourc
 	}
 	batches := sdklog.NewBatchProcessor(steadyRecords{client, t.loss(signalLogs)})
 	t.records = sdklog.NewLoggerProvider(sdklog.WithResource(about),
-		sdklog.WithProcessor(fromSeverity{batches, severityOf(cfg.LogLevel)}))
+		sdklog.WithProcessor(sentRecords{batches, severityOf(cfg.LogLevel)}))
 	return nil
 }
 
