@@ -15,6 +15,7 @@
 --
 -- On Neon make these roles here and not in its console: roles from there are members of neon_superuser, which reads and
 -- writes everything. The database is taken to be runmetrics' alone: whoever else uses it loses what is revoked from PUBLIC.
+-- Tried with Postgres 15, by an owner who is no superuser.
 
 DO $$
 DECLARE
@@ -26,10 +27,8 @@ BEGIN
         END IF;
     END LOOP;
 
-    -- Who runs this must be able to act for the owner.
-    IF NOT pg_has_role(current_user, 'runmetrics_owner', 'MEMBER') THEN
-        EXECUTE format('GRANT runmetrics_owner TO %I', current_user);
-    END IF;
+    -- Who runs this must be able to act for the owner. From Postgres 16 on, to have made a role is not enough for that.
+    EXECUTE format('GRANT runmetrics_owner TO %I', current_user);
 
     EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO runmetrics_owner, runmetrics_processor, runmetrics_reader', current_database());
