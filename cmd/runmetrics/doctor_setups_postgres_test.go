@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -29,6 +30,11 @@ type databases struct {
 	nats      map[string]string
 	authority string // file of the server's certificate
 	made      atomic.Int64
+
+	shared struct { // a database for set-ups that leave it as it is
+		name    string
+		environ map[string]string
+	}
 }
 
 func startDatabases(t *testing.T) *databases {
@@ -48,7 +54,13 @@ func startDatabases(t *testing.T) *databases {
 			strings.TrimSpace(string(text)), name))
 	}
 	s.do(t, "postgres", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()", "CREATE ROLE "+sinktest.PasswordRole+" LOGIN PASSWORD '"+sinktest.PasswordRole+"'")
+	s.shared.name, s.shared.environ = s.database(t)
 	return s
+}
+
+// common is the database that set-ups share.
+func (s *databases) common() (name string, environ map[string]string) {
+	return s.shared.name, maps.Clone(s.shared.environ)
 }
 
 // do runs statements as superuser.
@@ -146,7 +158,7 @@ func TestDoctorFindsWhatIsWrongWithPostgres(t *testing.T) {
 // unsynced and standby are of the whole server, and come behind all others.
 func (s *databases) unsynced() badSetup {
 	return badSetup{"database: fsync is off", func(t *testing.T) *broken {
-		name, environ := s.database(t)
+		name, environ := s.common()
 		s.do(t, name, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
 		return &broken{environ, func(t *testing.T, b *broken, fix string) {
 			s.advisedSQL(name)(t, b, fix)
@@ -159,7 +171,7 @@ func (s *databases) unsynced() badSetup {
 
 func (s *databases) standby() badSetup {
 	return badSetup{"database: a standby", func(t *testing.T) *broken {
-		name, environ := s.database(t)
+		name, environ := s.common()
 		s.do(t, name, "COPY (SELECT 1) TO PROGRAM 'touch standby.signal'")
 		s.server.Stop(t)
 		s.server.Start(t)
@@ -170,8 +182,8 @@ func (s *databases) standby() badSetup {
 func (s *databases) unreachable() []badSetup {
 	// elsewhere is a database whose URL is wrong in one part, which the advice is to correct.
 	elsewhere := func(change func(*url.URL)) func(*testing.T) *broken {
-		return func(t *testing.T) *broken {
-			_, environ := s.database(t)
+		return func(*testing.T) *broken {
+			_, environ := s.common()
 			return &broken{edited(environ, change), set(map[string]string{"DATABASE_URL": environ["DATABASE_URL"]})}
 		}
 	}
@@ -182,7 +194,7 @@ func (s *databases) unreachable() []badSetup {
 		{"database: nobody listens", elsewhere(func(u *url.URL) { u.Host = "127.0.0.1:1" }),
 			verdictFail, area, "postgres", []string{"nobody listens at 127.0.0.1:1"}, []string{"start the database"}},
 		{"database: no answer", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			silent := greeter(t, "")
 			return &broken{edited(environ, func(u *url.URL) { u.Host = silent; withQuery(u, "connect_timeout", "1") }),
 				set(map[string]string{"DATABASE_URL": environ["DATABASE_URL"]})}
@@ -190,36 +202,36 @@ func (s *databases) unreachable() []badSetup {
 		{"database: wrong password", elsewhere(func(u *url.URL) { u.User = url.UserPassword(sinktest.PasswordRole, "hunter2") }),
 			verdictFail, area, "postgres", []string{"the password of user needs_password is wrong"}, []string{"write the right one into DATABASE_URL"}},
 		{"database: no such user", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User("nobody_" + name) }), s.advisedSQL(name)}
 		}, verdictFail, area, "postgres", []string{"does not let user nobody_"}, []string{"CREATE ROLE"}},
 		{"database: no such database", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			other := name + "_other"
 			t.Cleanup(func() { s.do(t, "postgres", "DROP DATABASE IF EXISTS "+other+" WITH (FORCE)") })
 			return &broken{edited(environ, func(u *url.URL) { u.Path = "/" + other }), s.advisedSQL("postgres")}
 		}, verdictFail, area, "postgres", []string{"there is no database"}, []string{"CREATE DATABASE", "runmetrics setup"}},
 		{"database: no connection left", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			role := s.role(t)
 			s.do(t, "postgres", "ALTER ROLE "+role+" CONNECTION LIMIT 0")
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), s.advisedSQL(name)}
 		}, verdictFail, area, "postgres", []string{"has no connection left"}, []string{"CONNECTION LIMIT -1"}},
 		{"database: TLS where there is none", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			pooled := s.pooler.Route(t, environ["DATABASE_URL"])
 			environ["DATABASE_URL"] = pooled
 			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "require") }), set(map[string]string{"DATABASE_URL": pooled})}
 		}, verdictFail, area, "postgres", []string{"sslmode=require", "speaks no TLS"}, []string{"sslmode=disable"}},
 		{"database: an authority that is not known", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			return &broken{edited(edited(environ, toHost("db.test")), func(u *url.URL) { withQuery(u, "sslmode", "verify-full") }),
 				func(_ *testing.T, b *broken, _ string) {
 					b.environ = edited(b.environ, func(u *url.URL) { withQuery(u, "sslrootcert", s.authority) })
 				}}
 		}, verdictFail, area, "postgres", []string{"an authority that this machine does not know"}, []string{"sslrootcert=FILE"}},
 		{"database: a certificate for another name", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "verify-full", "sslrootcert", s.authority) }),
 				func(_ *testing.T, b *broken, _ string) { b.environ = edited(b.environ, toHost("db.test")) }}
 		}, verdictFail, area, "postgres", []string{"is for db.test, "}, []string{"one of these names as the host in DATABASE_URL"}},
@@ -259,7 +271,7 @@ func (s *databases) unusable() []badSetup {
 			}}
 		}, verdictFail, area, "postgres", []string{"99999", "use a newer program"}, nil},
 		{"database: no rights", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			role := s.role(t)
 			s.do(t, name, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+role)
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), s.advisedSQL(name)}
@@ -273,7 +285,7 @@ func (s *databases) unusable() []badSetup {
 		{"database: read-only", after(`ALTER DATABASE %s SET default_transaction_read_only = on`),
 			verdictFail, area, "writes", []string{"transactions are read-only"}, []string{"RESET default_transaction_read_only"}},
 		{"database: statements are cut", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			role := s.role(t)
 			s.do(t, name, "ALTER ROLE "+role+" SUPERUSER", "ALTER ROLE "+role+" SET statement_timeout = '2s'")
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), s.advisedSQL(name)}
@@ -302,7 +314,7 @@ func (s *databases) unusable() []badSetup {
 			return &broken{environ, s.advisedSQL(name)}
 		}, verdictFail, area, "rights", []string{"lacks rights"}, []string{"GRANT INSERT, UPDATE ON"}},
 		{"clock: the database's", func(t *testing.T) *broken {
-			name, environ := s.database(t)
+			name, environ := s.common()
 			role := s.role(t)
 			s.do(t, name, "CREATE SCHEMA late", "CREATE FUNCTION late.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "+
 				"$$SELECT pg_catalog.clock_timestamp() - interval '5 minutes'$$", "ALTER ROLE "+role+" SUPERUSER",
@@ -330,18 +342,18 @@ func (s *databases) ways() []badSetup {
 			return &broken{edited(environ, toHost(neonHost)), set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
 		}, verdictWarn, area, "pooler", []string{"DATABASE_URL leads through a pooler"}, []string{"set DATABASE_URL_DIRECT"}},
 		{"database: migrations through PgBouncer", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			pooled := s.pooler.Route(t, environ["DATABASE_URL"])
 			return &broken{with(environ, map[string]string{"DATABASE_URL": pooled, "DATABASE_URL_DIRECT": pooled}),
 				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
 		}, verdictFail, area, "pooler", []string{"DATABASE_URL_DIRECT leads through a pooler"}, []string{"set DATABASE_URL_DIRECT to the server itself"}},
 		{"database: migrations of another database", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			return &broken{with(environ, map[string]string{"DATABASE_URL_DIRECT": s.server.CreateDatabase(t)}),
 				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
 		}, verdictFail, area, "direct", []string{"leads to another database"}, []string{"name the same database"}},
 		{"database: the direct way is away", func(t *testing.T) *broken {
-			_, environ := s.database(t)
+			_, environ := s.common()
 			return &broken{with(environ, map[string]string{"DATABASE_URL_DIRECT": "postgres://127.0.0.1:1/x"}),
 				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
 		}, verdictFail, area, "direct", []string{"DATABASE_URL_DIRECT: nobody listens"}, []string{"in DATABASE_URL_DIRECT"}},
