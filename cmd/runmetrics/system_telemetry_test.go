@@ -68,6 +68,7 @@ func testTelemetry(t *testing.T, s *system) {
 		t.Errorf("the log has a secret: %s", said)
 	}
 	testHangingCollector(t, s, environ)
+	testSecretsStay(t, s, environ)
 }
 
 // testLastTelemetry ends a service that has not sent anything yet: it sends all before the process ends.
@@ -252,3 +253,32 @@ func traceIDOf(n int) string { return fmt.Sprintf("4bf92f3577b34da6a3ce929d%08x"
 
 // agentIn is the traceparent of the agent's span.
 func agentIn(n int) string { return "00-" + traceIDOf(n) + "-" + agentSpanID + "-01" }
+
+// testSecretsStay starts services that cannot reach their database or Dataverse, with secrets in their environment, and
+// looks at all that they say of it, to the log and to the collector.
+func testSecretsStay(t *testing.T, s *system, environ map[string]string) {
+	t.Helper()
+	const secret = "hunter2"
+	nowhere := freeAddress(t)
+	for message, more := range map[string]map[string]string{
+		"the database cannot be used yet": {"DATABASE_URL": "postgres://runmetrics:" + secret + "@" + nowhere + "/metrics"},
+		"copy to Dataverse": {"USE_DATAVERSE": "true", "DATAVERSE_URL": "http://" + nowhere, "DATAVERSE_AUTHORITY": "http://" + nowhere,
+			"DATAVERSE_TENANT_ID": "contoso.onmicrosoft.com", "DATAVERSE_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
+			"DATAVERSE_CLIENT_SECRET": secret},
+	} {
+		c := startCollector(t)
+		p := s.serve(t, with(with(environ, more), map[string]string{"DATA_DIR": t.TempDir(), "OTEL_EXPORTER_OTLP_ENDPOINT": c.url,
+			"OTEL_EXPORTER_OTLP_HEADERS": "api-key=" + secret, "LOG_LEVEL": "debug", "OTEL_BLRP_SCHEDULE_DELAY": "20"}), "run")
+		publishTraced(t, p, "unsaid", 8)
+		failed := func() bool { r := c.record(message); return r != nil && strings.Contains(r.String(), "refused") }
+		until(t, patience, message+" and why", failed)
+		p.terminate(t)
+		c.mu.Lock()
+		for _, list := range []any{c.records, c.spans, c.metrics, p.stderr.String()} {
+			if strings.Contains(fmt.Sprint(list), secret) {
+				t.Errorf("a secret got out: %v", list)
+			}
+		}
+		c.mu.Unlock()
+	}
+}

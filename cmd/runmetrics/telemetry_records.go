@@ -22,7 +22,9 @@ func severityOf(level slog.Level) log.Severity {
 }
 
 // Enabled tells whether a record is to be made at all.
-func (s sentRecords) Enabled(_ context.Context, of sdklog.EnabledParameters) bool { return of.Severity >= s.least }
+func (s sentRecords) Enabled(_ context.Context, of sdklog.EnabledParameters) bool {
+	return of.Severity >= s.least
+}
 
 // OnEmit makes UTF-8 of what is none, as some text that comes from outside: one such record would keep all that are sent
 // with it from being taken.
