@@ -326,6 +326,53 @@ func TestOnlyOurOwnFaultsAreErrorsOfSpans(t *testing.T) {
 	}
 }
 
+// endless is a store with a first page of runs and no second one, which fails, or hangs until the caller gives up.
+type endless struct {
+	sinks.Reader
+	second chan struct{} // closed when the second page is asked for
+	hangs  bool
+}
+
+func (r endless) List(ctx context.Context, _ sinks.Filter, after *sinks.Cursor, limit int) ([]aggregate.Metrics, error) {
+	if after == nil {
+		return make([]aggregate.Metrics, limit), nil
+	}
+	close(r.second)
+	if r.hangs {
+		<-ctx.Done()
+	}
+	return nil, sinks.ErrUnavailable
+}
+
+// TestAnswersThatWeCutOffAreErrorsOfSpans, and those that a client does not want any more are not.
+func TestAnswersThatWeCutOffAreErrorsOfSpans(t *testing.T) {
+	t.Parallel()
+	for _, hangs := range []bool{false, true} {
+		second := make(chan struct{})
+		o := observe(t, func(c *query.Config) { c.Reader = endless{c.Reader, second, hangs} })
+		leaving, leave := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(leaving, http.MethodGet, o.server.URL+campaign+"?format=csv", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hangs {
+			go func() { <-second; leave() }()
+		}
+		if answer, err := o.server.Client().Do(r); err == nil {
+			if _, err := io.Copy(io.Discard, answer.Body); err == nil {
+				t.Error("half an answer was taken for all")
+			}
+			answer.Body.Close()
+		}
+		leave()
+		o.server.Close()
+		o.wantMeasured(map[string]int{"GET /api/metrics/campaign 200": 1})
+		if spans := o.spans.GetSpans(); len(spans) != 1 || (spans[0].Status.Code == codes.Error) == hangs {
+			t.Errorf("the client leaves: %t; spans %+v", hangs, spans)
+		}
+	}
+}
+
 func TestRoutesThatAreAskedForAllTheTimeHaveNoSpans(t *testing.T) {
 	t.Parallel()
 	o := observe(t, nil)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/sinks/dataverse/emulator"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
 // telescope keeps what a dispatcher measures, its spans, and the spans in which it logs.
@@ -174,10 +176,10 @@ func TestRequestsAreInTheTraceOfTheNewestCommit(t *testing.T) {
 	inWorld(t, emulator.Config{}, func(w *world) {
 		scope := newTelescope(t)
 		p := w.start(nil, scope.watch)
+		w.commitSilently(execution("a", 0))
 		p.Wake(origin(99)) // for another, so far
-		p.Own(true)
 		synctest.Wait()
-		w.commit(execution("a", 0))
+		p.Own(true)
 		w.settled()
 		time.Sleep(time.Minute)
 
@@ -196,6 +198,7 @@ func TestRequestsAreInTheTraceOfTheNewestCommit(t *testing.T) {
 		if len(spans) != 4 {
 			t.Fatalf("%d spans", len(spans))
 		}
+		slices.SortFunc(spans[2:], func(a, b tracetest.SpanStub) int { return len(a.Links) - len(b.Links) }) // they go at once
 		wantUpsert(t, &spans[0], trace.SpanContext{}, http.StatusNoContent, 1)
 		wantUpsert(t, &spans[1], origin(1), http.StatusTooManyRequests, 1)
 		wantUpsert(t, &spans[2], origin(1), http.StatusNoContent, 1)
@@ -210,7 +213,7 @@ func wantUpsert(t *testing.T, span *tracetest.SpanStub, parent trace.SpanContext
 	t.Helper()
 	got := map[string]string{}
 	for _, a := range span.Attributes {
-		got[string(a.Key)] = a.Value.Emit()
+		got[string(a.Key)] = a.Value.String()
 	}
 	want := map[string]string{"http.request.method": "POST", "server.address": "127.0.0.1", "runmetrics.rows": fmt.Sprint(rows),
 		"http.response.status_code": fmt.Sprint(status)}
@@ -253,6 +256,33 @@ func TestWhatIsHeldBackComesFromItsCommitToo(t *testing.T) {
 		}
 		wantUpsert(t, &spans[1], origin(1), http.StatusNoContent, 1)
 		wantUpsert(t, &spans[2], trace.SpanContext{}, http.StatusNoContent, 1)
+	})
+}
+
+// TestOriginsSurviveAStoreThatFails: the claim that succeeds at last knows what the failed one was for.
+func TestOriginsSurviveAStoreThatFails(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		scope := newTelescope(t)
+		var away atomic.Bool
+		p := w.start(func(context.Context, sinktest.Method, int) sinktest.Fault {
+			if away.Load() {
+				return sinktest.NotStored
+			}
+			return sinktest.None
+		}, scope.watch)
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		time.Sleep(time.Minute)
+		away.Store(true)
+		for n := range byte(2) {
+			w.commitSilently(execution("a", int(n)+1))
+			p.Wake(origin(n + 1))
+			time.Sleep(time.Minute)
+		}
+		away.Store(false)
+		w.settled()
+		wantUpsert(t, &scope.spans.GetSpans()[1], origin(2), http.StatusNoContent, 1, origin(1))
 	})
 }
 
