@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -64,8 +65,9 @@ type status struct {
 	log   *slog.Logger
 	mu    sync.Mutex
 	s     Status
-	off   bool // another replica dispatches: how the last requests of this one end changes no state
-	spent bool // the budget is
+	off   bool   // another replica dispatches: how the last requests of this one end changes no state
+	spent bool   // the budget is
+	fault string // for which it is blocked
 }
 
 // Status tells what the dispatcher is doing. It asks nobody.
@@ -103,7 +105,8 @@ func (s *status) recovered(ctx context.Context, from error) {
 	}
 }
 
-// change logs each new state once. The caller holds the lock.
+// change logs each new state once, and each new fault that a person has to mend: there may be another behind the first. The
+// caller holds the lock.
 func (s *status) change(ctx context.Context, state State, why error) {
 	if s.off {
 		return
@@ -111,15 +114,13 @@ func (s *status) change(ctx context.Context, state State, why error) {
 	if state == StateActive && s.spent {
 		state, why = StateBudget, errBudget
 	}
-	changed := s.s.State != state
-	s.s.State, s.s.Reason = state, ""
-	if why != nil {
-		s.s.Reason = why.Error()
-	}
-	if !changed {
+	if s.s.State != state {
+		s.s.Since = time.Now()
+	} else if state != StateBlocked || s.fault == faultOf(why) {
+		s.s.Reason = reasonOf(why)
 		return
 	}
-	s.s.Since = time.Now()
+	s.s.State, s.s.Reason, s.fault = state, reasonOf(why), faultOf(why)
 	level := slog.LevelInfo
 	switch state {
 	case StateDegraded, StateThrottled, StateBudget:
@@ -128,6 +129,22 @@ func (s *status) change(ctx context.Context, state State, why error) {
 		level = slog.LevelError
 	}
 	s.log.Log(ctx, level, "copy to Dataverse", "state", state, "reason", s.s.Reason)
+}
+
+func reasonOf(why error) string {
+	if why == nil {
+		return ""
+	}
+	return why.Error()
+}
+
+// faultOf is the reason without what differs from request to request.
+func faultOf(why error) string {
+	var answered *Error
+	if errors.As(why, &answered) && answered.Status != 0 {
+		return strconv.Itoa(answered.Status) + answered.Code + answered.Hint
+	}
+	return reasonOf(why)
 }
 
 // adopted takes in how the outbox stands when a tenure begins.

@@ -2,6 +2,8 @@ package dataverse
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,4 +103,36 @@ func TestParkedRunsThatAnotherHasSentAreForgotten(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 	})
+}
+
+// TestEveryFaultThatAPersonHasToMendIsLogged, once: behind a wrong secret there may be a missing right.
+func TestEveryFaultThatAPersonHasToMendIsLogged(t *testing.T) {
+	inWorld(t, emulator.Config{}, func(w *world) {
+		p := w.start(nil)
+		w.organization.Inject(emulator.Fault{Kind: "wrong-secret", Times: 4})
+		w.organization.Inject(emulator.Fault{Kind: "error", Status: 403, Times: 4})
+		p.Own(true)
+		w.commit(execution("a", 0))
+		w.settled()
+		said := p.log.String()
+		for _, part := range []string{"DATAVERSE_CLIENT_SECRET must be", "its security role lacks a right"} {
+			if n := logged(said, "state=blocked", part); n != 1 {
+				t.Errorf("%q is logged %d times: %s", part, n, said)
+			}
+		}
+		if n := logged(said, "state=active"); n != 1 {
+			t.Errorf("the end is logged %d times: %s", n, said)
+		}
+	})
+}
+
+// logged counts the lines above debug level that have all parts.
+func logged(said string, parts ...string) (n int) {
+	for line := range strings.Lines(said) {
+		has := func(part string) bool { return strings.Contains(line, part) }
+		if !has("level=DEBUG") && !slices.ContainsFunc(parts, func(part string) bool { return !has(part) }) {
+			n++
+		}
+	}
+	return n
 }
