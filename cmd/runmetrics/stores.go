@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -56,8 +57,12 @@ func sqliteConfig(cfg *Config) sqlite.Config {
 	return c
 }
 
-// planPostgres compares the schema of the outside database with this program's.
+// planPostgres compares the schema of the outside database with this program's. Migrations take the way of
+// DATABASE_URL_DIRECT, which must lead to the same database.
 func planPostgres(ctx context.Context, cfg *Config) (change, error) {
+	if err := oneDatabase(ctx, cfg); err != nil {
+		return change{}, err
+	}
 	url := cfg.directURL().Reveal()
 	pending, err := postgres.Plan(ctx, url)
 	var c change
@@ -66,6 +71,24 @@ func planPostgres(ctx context.Context, cfg *Config) (change, error) {
 	}
 	c.apply = func(ctx context.Context) error { return postgres.Migrate(ctx, url) }
 	return c, err
+}
+
+// oneDatabase refuses a DATABASE_URL_DIRECT that leads to another database than DATABASE_URL: who set one of them alone, for a
+// branch, would have the other one changed. What is away is for those to report who need it.
+func oneDatabase(ctx context.Context, cfg *Config) error {
+	if !cfg.DatabaseURLDirect.IsSet() {
+		return nil
+	}
+	said, err := postgres.Inspect(ctx, cfg.DatabaseURL.Reveal())
+	if err != nil {
+		return nil
+	}
+	direct, err := postgres.Inspect(ctx, cfg.DatabaseURLDirect.Reveal())
+	if err != nil || direct.Instance == said.Instance {
+		return nil
+	}
+	return fmt.Errorf("DATABASE_URL leads to database %s at %s, DATABASE_URL_DIRECT to %s at %s: set both to the same one, "+
+		"or DATABASE_URL alone", said.Database, said.Address, direct.Database, direct.Address)
 }
 
 // planSQLite tells whether there is a file. Opening one brings its schema up to date.
