@@ -187,4 +187,27 @@ func (d *driver) wantDocumented() {
 			d.Errorf("docs/telemetry.md describes %s, a %s, which is not shown", name, what)
 		}
 	}
+	d.wantAsked(shown)
+}
+
+// askedMetric is a metric by its OpenTelemetry name, as queries of Application Insights have it.
+var askedMetric = regexp.MustCompile("(?:name == |name in \\(|, )\"(runmetrics\\.[a-z_.]+)\"|`(runmetrics\\.[a-z_.]+)`")
+
+// wantAsked wants each metric that docs/application-insights.md asks for among those that are shown.
+func (d *driver) wantAsked(shown map[string]string) {
+	d.Helper()
+	text, err := os.ReadFile("../../docs/application-insights.md")
+	if err != nil {
+		d.Fatal(err)
+	}
+	asked := askedMetric.FindAllStringSubmatch(string(text), -1)
+	if len(asked) < 10 {
+		d.Fatalf("docs/application-insights.md asks for %q alone", asked)
+	}
+	for _, names := range asked {
+		name := strings.ReplaceAll(names[1]+names[2], ".", "_")
+		if shown[name]+shown[name+"_total"]+shown[name+"_seconds"] == "" {
+			d.Errorf("docs/application-insights.md asks for %s, which there is not", names[1]+names[2])
+		}
+	}
 }
