@@ -218,6 +218,41 @@ func TestEveryAlertHasItsPage(t *testing.T) {
 }
 
 var (
+	spannedCommand = regexp.MustCompile("`runmetrics ([^`]+)`")
+	linedCommand   = regexp.MustCompile(`(?m)^ *runmetrics (.+)$`)
+)
+
+// TestCommandsOfAlertPagesAreSuch: every one is there, with the flags that it is given. Each is asked for its help only.
+func TestCommandsOfAlertPagesAreSuch(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(alertPages, "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	seen := make(map[string]bool)
+	for _, file := range append(files, filepath.Join(prometheusDir, "rules.yml"), filepath.Join(prometheusDir, "prometheus.yml")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pattern := range []*regexp.Regexp{spannedCommand, linedCommand} {
+			for _, found := range pattern.FindAllStringSubmatch(string(text), -1) {
+				if seen[found[1]] {
+					continue
+				}
+				seen[found[1]] = true
+				if r := call(t, nil, "", append(strings.Fields(found[1]), "--help")...); r.code != exitOK || r.stderr != "" {
+					t.Errorf("%s: runmetrics %s: %s", filepath.Base(file), found[1], r.stderr)
+				}
+			}
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d commands were found", len(seen))
+	}
+}
+
+var (
 	linkTarget = regexp.MustCompile(`\]\(([^)#]+)(?:#([^)]*))?\)`)
 	notInLink  = regexp.MustCompile(`[^a-z0-9 _-]`)
 )
