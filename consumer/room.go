@@ -11,8 +11,8 @@ import (
 const rateTime = time.Minute
 
 // OutageHours is how many hours the store may stay away before an event is lost or refused: messages expire at the
-// stream's maximum age, and a full stream refuses new ones. It grows on as it did between its first and its last message.
-// It is false where neither bound applies.
+// stream's maximum age, and a full stream refuses new ones. It grows on as it did between its first and its last message,
+// until the first expires; from then on as much leaves it as comes. It is false where neither bound applies.
 func OutageHours(info *jetstream.StreamInfo) (float64, bool) {
 	hours, bounded := info.Config.MaxAge.Hours(), info.Config.MaxAge > 0
 	span := info.State.LastTime.Sub(info.State.FirstTime)
@@ -21,8 +21,8 @@ func OutageHours(info *jetstream.StreamInfo) (float64, bool) {
 	}
 	left := max(0, info.Config.MaxBytes-int64(info.State.Bytes))
 	full := float64(left) / float64(info.State.Bytes) * span.Hours()
-	if bounded {
-		return min(hours, full), true
+	if bounded && left > 0 && full > hours-span.Hours() {
+		return hours, true
 	}
 	return full, true
 }
