@@ -76,10 +76,14 @@ func testLastTelemetry(t *testing.T, s *system, c *otlpCollector, environ map[st
 	t.Helper()
 	p := s.serve(t, with(environ, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": c.url, "OTEL_BSP_SCHEDULE_DELAY": "600000",
 		"OTEL_BLRP_SCHEDULE_DELAY": "600000", "OTEL_METRIC_EXPORT_INTERVAL": "600000", "DATA_DIR": t.TempDir(),
-		"DEPLOYMENT": "last"}), "run")
+		"DEPLOYMENT": "last", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}), "run")
 	publishTraced(t, p, "last", 6)
 	p.reaches(t, 1, patience)
+	p.wantMetrics(t, `runmetrics_commit_duration_seconds_bucket{outcome="stored",sink="sqlite",stream="RUN_EVENTS",le="+Inf"} 1`)
 	p.terminate(t)
+	if took := c.named("runmetrics.commit.duration"); len(took) == 0 || took[len(took)-1].GetExponentialHistogram() == nil {
+		t.Errorf("where exponential histograms are preferred, %v is sent", took)
+	}
 	c.wantEvent(t, "last", 6)
 	c.wantApplied(t, metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_CUMULATIVE, 1)
 	if r := c.record("running"); attributesOf(r.Attributes)["deployment"] != "last" {
