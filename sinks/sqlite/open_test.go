@@ -259,3 +259,17 @@ func TestDamageIsBlocked(t *testing.T) {
 		})
 	}
 }
+
+func TestNobodyButItsOwnerReadsTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runmetrics.db")
+	openAt(t, path)
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s has mode %o", filepath.Base(name), mode)
+		}
+	}
+}

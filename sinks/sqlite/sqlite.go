@@ -76,6 +76,7 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	ownFile(s.identity.Database)
 	if s.writer, err = sql.Open("sqlite", dsn(s.identity.Database, writerOptions)); err != nil {
 		return nil, classify(err)
 	}
@@ -94,6 +95,14 @@ func open(ctx context.Context, c Config) (_ *Store, err error) {
 		return nil, classify(err)
 	}
 	return s, classify(s.file.remember())
+}
+
+// ownFile makes the file where there is none, so that nobody but its owner may read it, nor the files that SQLite puts beside
+// it with the same mode. Where it cannot be made SQLite says why.
+func ownFile(path string) {
+	if file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+		_ = file.Close()
+	}
 }
 
 // location names the machine and the file. Links among its directories are followed, so that two such paths to one file are
