@@ -33,6 +33,7 @@ func decode(file string) error {
 	if err != nil {
 		return err
 	}
+	//lint:ignore SA1019 files for provisioning hold the model that Grafana calls classic
 	err = new(dashboard.Dashboard).UnmarshalJSONStrict(text)
 	var faults cog.BuildErrors
 	if errors.As(err, &faults) && len(faults) == 0 {
