@@ -24,21 +24,21 @@ func (a *app) doctor() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check everything and say what to do",
-		Long: `doctor looks at everything that runmetrics needs and says what it sees, a line for each check: ok, warn (it works, but not
-as it should, or not for long) or fail. Below it stands what to do, a command or a setting wherever there is one. At its
-end it lists what is not well once more, failures first, and what may be the cause of others before them: begin at the top.
-It goes on where something is missing, and gives each part half a minute at most.
+		Long: `doctor looks at everything that runmetrics needs and says what it sees, a line for each check: ok, warn (it works,
+but not as it should, or not for long) or fail. Below it stands what to do, a command or a setting wherever there is one.
+At its end it lists what is not well once more: failures first, and causes before what may follow from them. Begin at the
+top. It goes on where something is missing, and gives each part half a minute at most.
 
   configuration  every variable, and whether "runmetrics run" would start with it
   disk           room in DATA_DIR and in the directory of temporary files
-  database       reachable, TLS, pooled or direct, writable, rights, schema, time limits, size; a SQLite file is read through;
-                 dead letters, and how far each stream is read
-  nats           reachable, version, JetStream, limits of the account; of each stream settings that lose events, copies, room;
-                 the consumer of this deployment, rights, and which streams take what agents publish
+  database       reachable, TLS, pooled or direct, version, time limits, size, writable, rights, schema; a SQLite file is
+                 read through; dead letters, and how far each stream is read
+  nats           reachable, version, JetStream, limits of the account; of each stream the settings that lose events,
+                 copies and room; the consumer of this deployment, rights, and which streams take what agents publish
   clock          this machine's against those of database and NATS
   dataverse      address, token, application user, rights, table, columns, what waits and what is refused; where
                  USE_DATAVERSE is true or DATAVERSE_URL is set
-  http           who can reach HTTP_ADDR, keys and certificate and when they end, who answers there and how it is
+  http           who can reach HTTP_ADDR, keys, certificate and when they end, who answers there and how it is
   telemetry      whether the collector takes what is sent to it, where one is named
 
 It changes nothing, but that opening a SQLite file brings its schema up to date. Which streams get events it finds out by
@@ -118,7 +118,8 @@ func (d *doctor) run(ctx context.Context, _ []string) (err error) {
 			err = errors.Join(err, d.store.Close())
 		}
 	}()
-	for _, examine := range []func(context.Context){d.examineDisk, d.examineDatabase, d.examineLetters, d.examineNATS, d.examineClocks,
+	for _, examine := range []func(context.Context){d.examineDisk, d.examineDatabase, d.examineLetters,
+		d.examineNATS, d.examineClocks,
 		d.examineDataverse, d.examineHTTP, d.examineTelemetry} {
 		limited, cancel := context.WithTimeout(ctx, examineTime)
 		examine(limited)
@@ -138,7 +139,7 @@ func (d *doctor) configuration() bool {
 	switch {
 	case errors.As(err, &faulty):
 		for _, f := range faulty.faults {
-			d.fail(areaConfiguration, f.variable, f.problem, "")
+			d.fault(areaConfiguration, f)
 		}
 	case err != nil:
 		d.fail(areaConfiguration, "environment", err.Error(), "")
@@ -159,6 +160,15 @@ func (d *doctor) warn(area, subject, finding, fix string) {
 
 func (d *doctor) fail(area, subject, finding, fix string) {
 	d.add(checked{verdictFail, area, subject, finding, fix})
+}
+
+// fault notes one of the configuration, which says what to do behind what is wrong.
+func (d *doctor) fault(area string, f fault) {
+	finding, fix, found := strings.Cut(f.problem, "; ")
+	if !found {
+		finding, fix, _ = strings.Cut(f.problem, ": ")
+	}
+	d.fail(area, f.variable, finding, fix)
 }
 
 // add notes what a check found, and shows it to a person at once.

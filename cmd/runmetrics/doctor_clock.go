@@ -36,7 +36,8 @@ func (d *doctor) examineClocks(context.Context) {
 		if r.apart() {
 			wrong = append(wrong, r)
 		} else {
-			d.ok(areaClock, r.whose, fmt.Sprintf("within %s of this machine's clock", max(r.ahead.Abs(), time.Millisecond).Round(time.Millisecond)))
+			d.ok(areaClock, r.whose, fmt.Sprintf("within %s of this machine's clock",
+				max(r.ahead.Abs(), time.Millisecond).Round(time.Millisecond)))
 		}
 	}
 	if len(wrong) > 1 && len(wrong) == len(d.clocks) && alike(wrong) {

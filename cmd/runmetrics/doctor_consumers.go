@@ -33,7 +33,8 @@ func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, st
 		plan, err := planConsumer(ctx, js, stream, d.cfg.Deployment, *d.database, false)
 		if errors.Is(err, consumer.ErrForeignDatabase) {
 			finding, _, _ := strings.Cut(err.Error(), "; set DEPLOYMENT")
-			d.fail(areaNATS, subject, finding, "set DEPLOYMENT to another name; or, if the database was moved, `runmetrics setup --adopt`")
+			d.fail(areaNATS, subject, finding, "set DEPLOYMENT to another name; or, if the database was moved, "+
+				"`runmetrics setup --adopt`")
 			return false
 		}
 		if err != nil {
@@ -47,7 +48,7 @@ func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, st
 	if !d.delivers(subject, stream, c.CachedInfo()) {
 		return true
 	}
-	if info := c.CachedInfo(); info.NumWaiting > 0 || pinned(info) {
+	if isRead(ctx, c) {
 		d.ok(areaNATS, subject, "somebody reads stream "+stream)
 		return true
 	}
@@ -55,14 +56,43 @@ func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, st
 	return true
 }
 
+// A reader asks anew from time to time, and for a moment nobody seems to wait: so many looks, so far apart.
+const (
+	looks    = 5
+	lookTime = 200 * time.Millisecond
+)
+
+// isRead tells whether somebody waits for messages, or had some lately.
+func isRead(ctx context.Context, c jetstream.Consumer) bool {
+	info := c.CachedInfo()
+	for range looks {
+		if info.NumWaiting > 0 || pinned(info) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(lookTime):
+		}
+		again, err := c.Info(ctx)
+		if err != nil {
+			return false
+		}
+		info = again
+	}
+	return false
+}
+
 // delivers tells whether the consumer hands out all messages of its stream.
 func (d *doctor) delivers(subject, stream string, info *jetstream.ConsumerInfo) bool {
 	if info.Paused {
-		d.fail(areaNATS, subject, fmt.Sprintf("it is paused for %s more: nothing is read of stream %s", info.PauseRemaining.Round(time.Second), stream),
+		d.fail(areaNATS, subject, fmt.Sprintf("it is paused for %s more: nothing is read of stream %s",
+			info.PauseRemaining.Round(time.Second), stream),
 			fmt.Sprintf("`nats consumer resume %s %s`", stream, info.Name))
 		return false
 	}
-	if only := strings.Join(append(info.Config.FilterSubjects, info.Config.FilterSubject), " "); strings.TrimSpace(only) != "" {
+	if only := strings.Join(append(info.Config.FilterSubjects, info.Config.FilterSubject),
+		" "); strings.TrimSpace(only) != "" {
 		d.fail(areaNATS, subject, "it hands out messages of "+strings.TrimSpace(only)+" only, no others of stream "+stream,
 			fmt.Sprintf("`nats consumer rm %s %s`, then runmetrics setup makes it anew", stream, info.Name))
 		return false
@@ -81,7 +111,8 @@ const rightTime = 2 * time.Second
 func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stream string) {
 	of := stream + "." + consumer.ConsumerName(d.cfg.Deployment)
 	missing := false
-	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of, "CONSUMER.UNPIN." + of} {
+	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of,
+		"CONSUMER.UNPIN." + of} {
 		limited, cancel := context.WithTimeout(ctx, rightTime)
 		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte(malformed))
 		cancel()
@@ -103,7 +134,8 @@ func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
 	if n := countPartitions(share); n > 0 {
 		share = slices.DeleteFunc(slices.Clone(share), func(name string) bool { return !partition.MatchString(name) })
 		from, to := mapping(n)
-		fix = fmt.Sprintf("the NATS configuration must have mappings { %q: %q }; see runmetrics setup --streams %d", from, to, n)
+		fix = fmt.Sprintf("the NATS configuration must have mappings { %q: %q }; see runmetrics setup --streams %d",
+			from, to, n)
 	}
 	found, err := probe(ctx, conn, len(share))
 	if err != nil {
@@ -116,7 +148,8 @@ func (d *doctor) examineSpread(ctx context.Context, conn *nats.Conn) {
 		d.fail(areaNATS, subject, "no stream takes the events of some runs: who publishes them gets an error", fix)
 	}
 	if len(others) > 0 {
-		d.warn(areaNATS, subject, "events go to "+strings.Join(others, " ")+", not in STREAMS: does another service read them?", fix)
+		d.warn(areaNATS, subject, "events go to "+strings.Join(others,
+			" ")+", not in STREAMS: does another service read them?", fix)
 	}
 	if len(idle) > 0 {
 		d.warn(areaNATS, subject, "no events go to "+strings.Join(idle, " "),

@@ -34,7 +34,8 @@ func (d *doctor) examineDatabase(ctx context.Context) {
 // databaseFix is what to do about an error of the store that does not say it.
 func databaseFix(err error) string {
 	if errors.Is(err, sinks.ErrUnavailable) {
-		return "start the database, or correct the host in DATABASE_URL and DATABASE_URL_DIRECT; events wait in NATS meanwhile"
+		return "start the database, or correct the host in DATABASE_URL and DATABASE_URL_DIRECT; events wait in " +
+			"NATS meanwhile"
 	}
 	return ""
 }

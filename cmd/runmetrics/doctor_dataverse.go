@@ -34,7 +34,7 @@ func (d *doctor) examineDataverse(ctx context.Context) {
 	var missing faults
 	needDataverse(d.cfg, &missing)
 	for _, f := range missing.list {
-		d.fail(areaDataverse, f.variable, f.problem, "")
+		d.fault(areaDataverse, f)
 	}
 	if len(missing.list) > 0 || !d.examineAddress(ctx) {
 		return

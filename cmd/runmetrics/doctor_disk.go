@@ -19,7 +19,8 @@ const (
 // examineDisk looks where files of this program lie. Temporary ones only some commands need.
 func (d *doctor) examineDisk(context.Context) {
 	if !d.cfg.NATSURL.IsSet() || !d.cfg.DatabaseURL.IsSet() {
-		d.examineDir(d.fail, "DATA_DIR", d.cfg.DataDir, "make room there, or set DATA_DIR to a directory on a larger disk and move its files")
+		d.examineDir(d.fail, "DATA_DIR", d.cfg.DataDir, "make room there, or set DATA_DIR to a directory on a "+
+			"larger disk and move its files")
 	}
 	d.examineDir(d.warn, "TMPDIR", os.TempDir(), "make room there, or set TMPDIR to a directory on a larger disk: "+
 		"runmetrics replay keeps there what does not fit its memory")
@@ -40,11 +41,13 @@ func (d *doctor) examineDir(worst func(area, subject, finding, fix string), name
 	}
 	if err := syscall.Access(at, mayWrite); err != nil {
 		worst(areaDisk, name, fmt.Sprintf("this user, %d, may not write to %s: %v", os.Getuid(), at, err),
-			fmt.Sprintf("`chown -R %d:%d %s`, or set %s to a directory that this user may write to", os.Getuid(), os.Getgid(), at, name))
+			fmt.Sprintf("`chown -R %d:%d %s`, or set %s to a directory that this user may write to", os.Getuid(),
+				os.Getgid(), at, name))
 		return
 	}
 	if kind := networkDisk(at); kind != "" && name == "DATA_DIR" {
-		d.warn(areaDisk, name, dir+" lies on "+kind+", a disk of the network: locks and syncs are not to be relied upon there",
+		d.warn(areaDisk, name, dir+" lies on "+kind+", a disk of the network: locks and syncs are not to be "+
+			"relied upon there",
 			"set DATA_DIR to a directory on a disk of this machine, or DATABASE_URL and NATS_URL to servers")
 	}
 	finding := fmt.Sprintf("%s has %s of %s free", dir, bytesText(free), bytesText(whole))

@@ -24,7 +24,7 @@ func (d *doctor) examineStart() {
 	new(serving).check(d.cfg, &refused)
 	for _, f := range refused.list {
 		if f.variable == "NATS_LISTEN" || f.variable == "STREAMS" {
-			d.fail(areaConfiguration, f.variable, f.problem, "")
+			d.fault(areaConfiguration, f)
 		}
 	}
 }
@@ -33,7 +33,8 @@ func (d *doctor) examineStart() {
 func (d *doctor) examineExposure(serves bool) {
 	open := query.CheckListen(d.cfg.HTTPAddr, d.cfg.APIKeysFile != "", false)
 	loopback := query.IsLoopback(d.cfg.HTTPAddr)
-	const fix = "set HTTP_ADDR=127.0.0.1:8080, or make a key, `runmetrics keys new studio --scopes read,write >> api-keys`, and set API_KEYS_FILE=api-keys"
+	const fix = "set HTTP_ADDR=127.0.0.1:8080, or make a key, `runmetrics keys new studio --scopes read,write >> " +
+		"api-keys`, and set API_KEYS_FILE=api-keys"
 	switch {
 	case open != nil && serves:
 		d.warn(areaHTTP, "exposure", d.cfg.HTTPAddr+" is open: everybody who reaches it may read and post", fix)

@@ -23,7 +23,8 @@ func (d *doctor) examineKeysFile(now time.Time) {
 	}
 	keys, err := readKeys(path)
 	if err != nil {
-		d.fail(areaHTTP, "keys", path+": "+err.Error(), "`runmetrics keys list "+path+"` names all faults; `runmetrics keys new` makes a line")
+		d.fail(areaHTTP, "keys", path+": "+err.Error(), "`runmetrics keys list "+path+"` names all faults; "+
+			"`runmetrics keys new` makes a line")
 		return
 	}
 	d.examineMode("keys", path, "who adds a line to it has a key", "others can read the hashes of keys")
@@ -31,11 +32,13 @@ func (d *doctor) examineKeysFile(now time.Time) {
 	ended := func(key query.KeyInfo) bool { return !key.Expires.IsZero() && !now.Before(key.Expires) }
 	valid := slices.DeleteFunc(slices.Clone(list), ended)
 	for _, key := range list {
-		renew := fmt.Sprintf("`runmetrics keys new NEW-ID --scopes %s >> %s`, give its token to the client, and take the line of %s out",
+		renew := fmt.Sprintf("`runmetrics keys new NEW-ID --scopes %s >> %s`, give its token to the client, and "+
+			"take the line of %s out",
 			strings.Join(key.Scopes, ","), path, key.ID)
 		switch {
 		case ended(key) && len(valid) > 0:
-			d.warn(areaHTTP, "keys", fmt.Sprintf("key %s expired on %s: its client is refused", key.ID, key.Expires.Format(time.DateOnly)), renew)
+			d.warn(areaHTTP, "keys", fmt.Sprintf("key %s expired on %s: its client is refused", key.ID,
+				key.Expires.Format(time.DateOnly)), renew)
 		case !key.Expires.IsZero() && !ended(key) && key.Expires.Sub(now) < soonTime:
 			d.warn(areaHTTP, "keys", fmt.Sprintf("key %s expires on %s", key.ID, key.Expires.Format(time.DateOnly)), renew)
 		}
@@ -69,7 +72,8 @@ func (d *doctor) examineMode(subject, path, written, read string) {
 	fix := fmt.Sprintf("`chmod o-rwx %s`; in Kubernetes defaultMode: 0440 of the secret's volume", path)
 	switch mode := info.Mode().Perm(); {
 	case mode&0o002 != 0:
-		d.fail(areaHTTP, subject, fmt.Sprintf("everybody on this machine can write to %s, mode %04o: %s", path, mode, written), fix)
+		d.fail(areaHTTP, subject, fmt.Sprintf("everybody on this machine can write to %s, mode %04o: %s", path, mode,
+			written), fix)
 	case mode&0o004 != 0:
 		d.warn(areaHTTP, subject, fmt.Sprintf("%s has mode %04o: %s", path, mode, read), fix)
 	}
@@ -99,11 +103,14 @@ func (d *doctor) examineCertificate(now time.Time) {
 		d.fail(areaHTTP, "certificate", cert+" holds from "+leaf.NotBefore.UTC().Format(time.RFC3339)+" on only",
 			"look at this machine's clock with `date -u`, or wait; clients refuse it until then")
 	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
-		d.fail(areaHTTP, "certificate", cert+" is for no name: clients do not look at its subject", "have one issued with the names that clients use as subjectAltName")
+		d.fail(areaHTTP, "certificate", cert+" is for no name: clients do not look at its subject",
+			"have one issued with the names that clients use as subjectAltName")
 	case leaf.NotAfter.Sub(now) < soonTime:
-		d.warn(areaHTTP, "certificate", fmt.Sprintf("%s, for %s, expires at %s", cert, certified(leaf), leaf.NotAfter.UTC().Format(time.RFC3339)), renew)
+		d.warn(areaHTTP, "certificate", fmt.Sprintf("%s, for %s, expires at %s", cert, certified(leaf),
+			leaf.NotAfter.UTC().Format(time.RFC3339)), renew)
 	default:
-		d.ok(areaHTTP, "certificate", fmt.Sprintf("for %s until %s", certified(leaf), leaf.NotAfter.UTC().Format(time.DateOnly)))
+		d.ok(areaHTTP, "certificate", fmt.Sprintf("for %s until %s", certified(leaf),
+			leaf.NotAfter.UTC().Format(time.DateOnly)))
 	}
 }
 

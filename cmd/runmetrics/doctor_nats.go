@@ -72,7 +72,8 @@ func (d *doctor) examineMembers(ctx context.Context) {
 		conn, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", address)
 		if err != nil {
 			away++
-			d.warn(areaNATS, "servers", address+" of NATS_URL does not answer: "+err.Error(), "start it, or take it out of NATS_URL")
+			d.warn(areaNATS, "servers", address+" of NATS_URL does not answer: "+err.Error(),
+				"start it, or take it out of NATS_URL")
 			continue
 		}
 		conn.Close()
@@ -85,7 +86,8 @@ func (d *doctor) examineMembers(ctx context.Context) {
 // examineServerSettings looks at what a server says when it is connected to.
 func (d *doctor) examineServerSettings(conn *nats.Conn) {
 	if largest := conn.MaxPayload(); largest < largestEvent {
-		d.fail(areaNATS, "server", fmt.Sprintf("it takes messages of up to %d bytes; an event may have 65536 and headers", largest),
+		d.fail(areaNATS, "server", fmt.Sprintf("it takes messages of up to %d bytes; an event may have 65536 and "+
+			"headers", largest),
 			"set max_payload: 1MB in nats.conf and reload it: `nats-server --signal reload`")
 	}
 }
@@ -113,7 +115,8 @@ func (d *doctor) examineAccount(ctx context.Context, js jetstream.JetStream) boo
 	switch {
 	case most > 0 && float64(info.Store) > mostUsed*float64(most):
 		d.warn(areaNATS, "account", fmt.Sprintf("%s of the %s that it may: when they are used up, publishers are refused",
-			finding, bytesText(most)), "raise max_file of the account in nats.conf and reload it, `nats-server --signal reload`, or remove "+
+			finding, bytesText(most)), "raise max_file of the account in nats.conf and reload it, `nats-server "+
+			"--signal reload`, or remove "+
 			"streams that nobody needs: `nats stream report`")
 	case most > 0:
 		d.ok(areaNATS, "account", fmt.Sprintf("%s, %s reserved of %s", finding, bytesText(int64(used)), bytesText(most)))
@@ -125,13 +128,15 @@ func (d *doctor) examineAccount(ctx context.Context, js jetstream.JetStream) boo
 
 func (d *doctor) noJetStream() {
 	d.fail(areaNATS, "JetStream", "it is not enabled on the server",
-		"write `jetstream { store_dir: \"/data\" }` into nats.conf, with a directory on a disk that lasts, and restart the server")
+		"write `jetstream { store_dir: \"/data\" }` into nats.conf, with a directory on a disk that lasts, and "+
+			"restart the server")
 }
 
 // unanswered notes a request to NATS that failed: for want of a right, which says what to do, or otherwise.
 func (d *doctor) unanswered(subject string, err error, otherwise string) {
+	finding := err.Error()
 	if err = d.refusals.explain(err); errors.Is(err, sinks.ErrBlocked) {
-		otherwise = "" // the refusal names the right to grant
+		finding, otherwise, _ = strings.Cut(err.Error(), "; ") // the refusal names the right to grant
 	}
-	d.fail(areaNATS, subject, err.Error(), otherwise)
+	d.fail(areaNATS, subject, finding, otherwise)
 }

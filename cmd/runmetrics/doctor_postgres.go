@@ -37,7 +37,8 @@ func (d *doctor) postgresReady(ctx context.Context) bool {
 			return false
 		}
 		if direct.Instance != main.Instance {
-			d.fail(areaDatabase, "direct", fmt.Sprintf("DATABASE_URL_DIRECT leads to another database than DATABASE_URL: %s/%s, not %s/%s",
+			d.fail(areaDatabase, "direct", fmt.Sprintf("DATABASE_URL_DIRECT leads to another database than "+
+				"DATABASE_URL: %s/%s, not %s/%s",
 				direct.Address, direct.Database, main.Address, main.Database),
 				"let it name the same database, past the pooler; setup would bring the schema of the wrong one up to date")
 		}
@@ -74,7 +75,8 @@ func (d *doctor) examineTLS(variable string, address Secret, c postgres.Conditio
 	case c.Verified:
 		d.ok(areaDatabase, "TLS", variable+" checks the certificate and the name of "+c.Address)
 	default:
-		d.warn(areaDatabase, "TLS", fmt.Sprintf("%s has %s: who stands between here and %s can take the database's place and get the password",
+		d.warn(areaDatabase, "TLS", fmt.Sprintf("%s has %s: who stands between here and %s can take the "+
+			"database's place and get the password",
 			variable, mode, c.Address),
 			fmt.Sprintf("write sslmode=verify-full into %s; where the authority is not a public one, as Neon's is, "+
 				"sslrootcert=FILE with its certificate, too", variable))
@@ -93,11 +95,14 @@ func modeOf(u *url.URL) string {
 func (d *doctor) examinePooler(main, direct postgres.Condition) {
 	switch {
 	case direct.Pooled && d.cfg.DatabaseURLDirect.IsSet():
-		d.fail(areaDatabase, "pooler", "DATABASE_URL_DIRECT leads through a pooler at "+direct.Address+": migrations must not",
+		d.fail(areaDatabase, "pooler", "DATABASE_URL_DIRECT leads through a pooler at "+direct.Address+": "+
+			"migrations must not",
 			"set DATABASE_URL_DIRECT to the server itself; on Neon that is the host without "+strings.Trim(neonPooler, "."))
 	case main.Pooled && !d.cfg.DatabaseURLDirect.IsSet():
-		d.warn(areaDatabase, "pooler", "DATABASE_URL leads through a pooler at "+main.Address+", and setup would take the same way",
-			"set DATABASE_URL_DIRECT to the server itself, for setup; on Neon that is the host without "+strings.Trim(neonPooler, "."))
+		d.warn(areaDatabase, "pooler", "DATABASE_URL leads through a pooler at "+main.Address+", and setup would "+
+			"take the same way",
+			"set DATABASE_URL_DIRECT to the server itself, for setup; on Neon that is the host without "+
+				strings.Trim(neonPooler, "."))
 	case main.Pooled:
 		d.ok(areaDatabase, "pooler", "commits go through the pooler at "+main.Address+", setup does not")
 	default:
@@ -112,24 +117,29 @@ const neonPooler = "-pooler."
 func (d *doctor) examineServer(c postgres.Condition) {
 	major, _, _ := strings.Cut(c.Version, ".")
 	if n, err := strconv.Atoi(major); err == nil && n < testedPostgres {
-		d.warn(areaDatabase, "version", fmt.Sprintf("Postgres %s; %d is the oldest that runmetrics is tried with", c.Version, testedPostgres),
+		d.warn(areaDatabase, "version", fmt.Sprintf("Postgres %s; %d is the oldest that runmetrics is tried with",
+			c.Version, testedPostgres),
 			"upgrade the server")
 	} else {
 		d.ok(areaDatabase, "version", "Postgres "+c.Version)
 	}
 	if c.NoSync {
-		d.warn(areaDatabase, "settings", "fsync is off: when the machine of the database dies, what was committed may be gone or its files ruined",
+		d.warn(areaDatabase, "settings", "fsync is off: when the machine of the database dies, what was "+
+			"committed may be gone or its files ruined",
 			"set fsync = on in postgresql.conf, or `ALTER SYSTEM RESET fsync;`, then `SELECT pg_reload_conf();`")
 	}
 	if t := c.StatementTimeout; t > 0 && t < shortStatement {
-		d.warn(areaDatabase, "settings", fmt.Sprintf("statement_timeout is %s: it cuts commits of many runs, which are then sent again", t),
-			fmt.Sprintf("`ALTER ROLE %s SET statement_timeout = '30s';`, and where that does not help take it out of DATABASE_URL", sqlName(c.User)))
+		d.warn(areaDatabase, "settings", fmt.Sprintf("statement_timeout is %s: it cuts commits of many runs, "+
+			"which are then sent again", t),
+			fmt.Sprintf("`ALTER ROLE %s SET statement_timeout = '30s';`, and where that does not help take it "+
+				"out of DATABASE_URL", sqlName(c.User)))
 	}
 	finding := fmt.Sprintf("the database has %s", bytesText(c.Size))
 	switch {
 	case c.SizeLimit > 0 && float64(c.Size) > mostUsed*float64(c.SizeLimit):
 		d.warn(areaDatabase, "room", finding+" of "+bytesText(c.SizeLimit)+" that Neon allows this project",
-			"raise the project's limit, or drop executions of runs that are over: runmetrics prune --before DATE, then VACUUM FULL")
+			"raise the project's limit, or drop executions of runs that are over: runmetrics prune --before "+
+				"DATE, then VACUUM FULL")
 	case c.SizeLimit > 0:
 		d.ok(areaDatabase, "room", finding+" of "+bytesText(c.SizeLimit))
 	default:
@@ -147,7 +157,8 @@ func (d *doctor) examineWritable(c postgres.Condition) bool {
 	if c.ReadOnly {
 		d.fail(areaDatabase, "writes", "transactions are read-only: default_transaction_read_only is on",
 			fmt.Sprintf("as owner: `BEGIN READ WRITE; ALTER DATABASE %s RESET default_transaction_read_only; "+
-				"ALTER ROLE %s RESET default_transaction_read_only; COMMIT;`; take it out of postgresql.conf or the URL where it stands there",
+				"ALTER ROLE %s RESET default_transaction_read_only; COMMIT;`; take it out of postgresql.conf or "+
+				"the URL where it stands there",
 				sqlName(c.Database), sqlName(c.User)))
 		return false
 	}
@@ -161,7 +172,8 @@ func (d *doctor) examineGrants(c postgres.Condition) bool {
 	case c.Schema == "":
 		return true // there are no tables yet
 	case len(c.Missing) > 0:
-		d.fail(areaDatabase, "rights", fmt.Sprintf("user %s of DATABASE_URL lacks rights on the tables in schema %s", c.User, c.Schema),
+		d.fail(areaDatabase, "rights", fmt.Sprintf("user %s of DATABASE_URL lacks rights on the tables in schema %s",
+			c.User, c.Schema),
 			"as their owner: `"+strings.Join(c.Missing, " ")+"`; deploy/postgres-roles.sql grants them to its roles")
 		return false
 	}
@@ -174,7 +186,8 @@ func (d *doctor) examineSchema(ctx context.Context, c postgres.Condition) bool {
 	plan, err := planPostgres(ctx, d.cfg)
 	switch {
 	case errors.Is(err, sinks.ErrSchema):
-		d.fail(areaDatabase, "postgres", err.Error(), "run the version of runmetrics whose setup was run last, or a later one; `runmetrics version` shows this one's")
+		d.fail(areaDatabase, "postgres", err.Error(), "run the version of runmetrics whose setup was run last, "+
+			"or a later one; `runmetrics version` shows this one's")
 		return false
 	case err != nil:
 		d.fail(areaDatabase, "postgres", err.Error(), databaseFix(err))
@@ -186,7 +199,8 @@ func (d *doctor) examineSchema(ctx context.Context, c postgres.Condition) bool {
 	fix := "runmetrics setup brings it up to date"
 	if !c.MayCreate && c.Schema == "" {
 		finding += fmt.Sprintf("; and user %s may make no tables in schema %s", c.User, c.Home)
-		fix = fmt.Sprintf("as owner of the database: `GRANT CREATE ON SCHEMA %s TO %s;`; then runmetrics setup brings it up to date",
+		fix = fmt.Sprintf("as owner of the database: `GRANT CREATE ON SCHEMA %s TO %s;`; then runmetrics setup "+
+			"brings it up to date",
 			sqlName(c.Home), sqlName(c.User))
 	}
 	d.fail(areaDatabase, "postgres", finding, fix)

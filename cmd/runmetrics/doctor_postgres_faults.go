@@ -50,19 +50,25 @@ func (t databaseTarget) refused(code string) (finding, fix string) {
 	switch code {
 	case "28P01":
 		return fmt.Sprintf("%s: the password of user %s is wrong, says %s", t.variable, t.user, t.host),
-			fmt.Sprintf("write the right one into %s, special characters as %%XX, or set it: `ALTER ROLE %s PASSWORD '…';`", t.variable, sqlName(t.user))
+			fmt.Sprintf("write the right one into %s, special characters as %%XX, or set it: `ALTER ROLE %s "+
+				"PASSWORD '…';`", t.variable, sqlName(t.user))
 	case "28000":
-		return fmt.Sprintf("%s: %s does not let user %s in: there is no such user, or not from here, or not in this way", t.variable, t.host, t.user),
-			fmt.Sprintf("correct the user in %s, or make it: `CREATE ROLE %s LOGIN PASSWORD '…';`; where it is there, give it a line in pg_hba.conf",
+		return fmt.Sprintf("%s: %s does not let user %s in: there is no such user, or not from here, or not in "+
+				"this way", t.variable, t.host, t.user),
+			fmt.Sprintf("correct the user in %s, or make it: `CREATE ROLE %s LOGIN PASSWORD '…';`; where it is "+
+				"there, give it a line in pg_hba.conf",
 				t.variable, sqlName(t.user))
 	case "3D000":
 		return fmt.Sprintf("%s: there is no database %s at %s", t.variable, t.database, t.host),
-			fmt.Sprintf("correct its name in %s, or make it: `CREATE DATABASE %s;`; then runmetrics setup", t.variable, sqlName(t.database))
+			fmt.Sprintf("correct its name in %s, or make it: `CREATE DATABASE %s;`; then runmetrics setup",
+				t.variable, sqlName(t.database))
 	case "53300":
 		return fmt.Sprintf("%s: %s has no connection left", t.variable, t.host),
-			fmt.Sprintf("end others, raise max_connections or the role's limit, `ALTER ROLE %s CONNECTION LIMIT -1;`, or go through a pooler", sqlName(t.user))
+			fmt.Sprintf("end others, raise max_connections or the role's limit, `ALTER ROLE %s CONNECTION LIMIT "+
+				"-1;`, or go through a pooler", sqlName(t.user))
 	case "57P03":
-		return fmt.Sprintf("%s: %s is starting or shutting down", t.variable, t.host), "run doctor again in a minute; the service waits and goes on by itself"
+		return fmt.Sprintf("%s: %s is starting or shutting down", t.variable, t.host),
+			"run doctor again in a minute; the service waits and goes on by itself"
 	}
 	return "", ""
 }
@@ -75,13 +81,16 @@ func (t databaseTarget) untrusted(err error) (finding, fix string) {
 	switch {
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return fmt.Sprintf("%s has %s, and %s speaks no TLS", t.variable, t.mode, t.host),
-			"turn TLS on there, ssl = on in postgresql.conf; for a server on a network of its own set sslmode=disable in " + t.variable
+			"turn TLS on there, ssl = on in postgresql.conf; for a server on a network of its own set " +
+				"sslmode=disable in " + t.variable
 	case errors.As(err, &stranger):
-		return fmt.Sprintf("%s: the certificate of %s is of an authority that this machine does not know", t.variable, t.host),
+		return fmt.Sprintf("%s: the certificate of %s is of an authority that this machine does not know",
+				t.variable, t.host),
 			"add sslrootcert=FILE to " + t.variable + ", a file with the certificate of that authority"
 	case errors.As(err, &otherName):
 		return fmt.Sprintf("%s: the certificate of %s is for %s", t.variable, t.host, certified(otherName.Certificate)),
-			"write one of these names as the host in " + t.variable + ", or give the server a certificate for that name; a deployment " +
+			"write one of these names as the host in " + t.variable + ", or give the server a certificate for " +
+				"that name; a deployment " +
 				"knows its database by the host, too, and then needs `runmetrics setup --adopt`"
 	case errors.As(err, &invalid):
 		return fmt.Sprintf("%s: the certificate of %s does not hold: %v", t.variable, t.host, invalid),
@@ -115,7 +124,8 @@ func (t databaseTarget) away(err error) (finding, fix string) {
 			"start the database there, or correct host and port in " + t.variable + "; events wait in NATS meanwhile"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return fmt.Sprintf("%s: %s gives no answer", t.variable, t.host),
-			"open the way to it: firewall, security group, the provider's list of allowed addresses; `nc -vz " + strings.Replace(t.host, ":", " ", 1) + "` tries it"
+			"open the way to it: firewall, security group, the provider's list of allowed addresses; `nc -vz " +
+				strings.Replace(t.host, ":", " ", 1) + "` tries it"
 	}
 	return t.variable + ": " + err.Error(), databaseFix(err)
 }

@@ -54,7 +54,8 @@ func (d *doctor) ask(ctx context.Context, path string, answer any) (status strin
 		return "", err
 	}
 	// The certificate is made out to the name that clients use, and nothing that is asked here is secret.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
@@ -75,7 +76,8 @@ func (d *doctor) examineService(ctx context.Context, found answering) {
 	case errors.Is(found.err, syscall.ECONNREFUSED):
 		d.examineFree(ctx)
 	case found.err != nil && ctx.Err() == nil:
-		d.fail(areaHTTP, "service", "something listens at "+address+" and is not this service as it is set up: "+found.err.Error(), another)
+		d.fail(areaHTTP, "service", "something listens at "+address+" and is not this service as it is set up: "+
+			found.err.Error(), another)
 	case !found.ours:
 		d.fail(areaHTTP, "service", "another program answers at "+address+": "+found.status, another)
 	default:
@@ -88,7 +90,8 @@ func (d *doctor) examineService(ctx context.Context, found answering) {
 func (d *doctor) examineFree(ctx context.Context) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", d.cfg.HTTPAddr)
 	if err != nil {
-		d.fail(areaHTTP, "service", err.Error(), "set HTTP_ADDR to an address of this machine and a port that this user may open, above 1023")
+		d.fail(areaHTTP, "service", err.Error(), "set HTTP_ADDR to an address of this machine and a port that "+
+			"this user may open, above 1023")
 		return
 	}
 	l.Close()
@@ -97,7 +100,8 @@ func (d *doctor) examineFree(ctx context.Context) {
 
 func (d *doctor) examineVersion(theirs string) {
 	if own := version(); theirs != own {
-		d.warn(areaHTTP, "version", fmt.Sprintf("the service at %s is version %s, this program is %s: it knows other faults than that has", d.cfg.HTTPAddr, theirs, own),
+		d.warn(areaHTTP, "version", fmt.Sprintf("the service at %s is version %s, this program is %s: it knows "+
+			"other faults than that has", d.cfg.HTTPAddr, theirs, own),
 			"restart the service with this program, or run doctor with that one")
 	}
 }
@@ -116,7 +120,8 @@ func (d *doctor) examineState(ctx context.Context) {
 	case err != nil:
 		d.fail(areaHTTP, "service", "it does not say how it is: "+err.Error(), "look into its log, or restart it")
 	case state.State == "":
-		d.fail(areaHTTP, "service", "it does not take requests: /readyz is "+status, "look into its log; when it is stopping, wait and start it again")
+		d.fail(areaHTTP, "service", "it does not take requests: /readyz is "+status,
+			"look into its log; when it is stopping, wait and start it again")
 	case state.State == query.StateBlocked:
 		d.fail(areaHTTP, "service", finding, look)
 	case state.State == query.StateDegraded:

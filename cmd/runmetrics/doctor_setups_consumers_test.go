@@ -37,6 +37,7 @@ func oddConsumer(t *testing.T, change func(*jetstream.ConsumerConfig)) (jetstrea
 
 func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	const subject = "consumer runmetrics-main"
 	testSetups(t, []badSetup{
 		{"no consumer", func(t *testing.T) *broken {
@@ -56,20 +57,23 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 			later := time.Now().Add(time.Hour)
 			js, environ := oddConsumer(t, func(c *jetstream.ConsumerConfig) { c.PauseUntil = &later })
 			return &broken{environ, func(t *testing.T, _ *broken, fix string) { natsCLI(t, js, fix) }}
-		}, verdictFail, "nats", subject, []string{"it is paused"}, []string{"nats consumer resume RUN_EVENTS runmetrics-main"}},
+		}, verdictFail, "nats", subject, []string{"it is paused"},
+			[]string{"nats consumer resume RUN_EVENTS runmetrics-main"}},
 		{"a consumer of some runs", func(t *testing.T) *broken {
 			js, environ := oddConsumer(t, func(c *jetstream.ConsumerConfig) { c.FilterSubject = "runs.a.*" })
 			return &broken{environ, func(t *testing.T, b *broken, fix string) {
 				natsCLI(t, js, fix)
 				runSetup(t, b, fix)
 			}}
-		}, verdictFail, "nats", subject, []string{"runs.a.* only"}, []string{"nats consumer rm RUN_EVENTS runmetrics-main", "runmetrics setup"}},
+		}, verdictFail, "nats", subject, []string{"runs.a.* only"},
+			[]string{"nats consumer rm RUN_EVENTS runmetrics-main", "runmetrics setup"}},
 		{"nobody reads", func(t *testing.T) *broken {
 			_, environ := setUpBroker(t)
 			return &broken{environ, func(t *testing.T, b *broken, _ string) {
 				startService(t, with(b.environ, map[string]string{"LOG_FORMAT": "json"})).up(t)
 			}}
-		}, verdictWarn, "nats", subject, []string{"nobody reads stream RUN_EVENTS"}, []string{"start runmetrics run with DEPLOYMENT=main"}},
+		}, verdictWarn, "nats", subject, []string{"nobody reads stream RUN_EVENTS"},
+			[]string{"start runmetrics run with DEPLOYMENT=main"}},
 		{"a right is missing", func(t *testing.T) *broken {
 			g := startGuarded(t)
 			call(t, g.environ, "", "setup").want(t, exitOK)
@@ -77,13 +81,14 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 			g.grant(t, func(users string) string { return strings.ReplaceAll(users, right, `"nothing"`) })
 			return &broken{g.as("processor"), func(t *testing.T, _ *broken, _ string) { g.grant(t, nil) }}
 		}, verdictFail, "nats", "rights", []string{"does not let this user publish to $JS.API.CONSUMER.UNPIN"},
-			[]string{}},
+			[]string{"grant it publish on $JS.API.CONSUMER.UNPIN.RUN_EVENTS.runmetrics-main"}},
 		{"an account that is nearly full", func(t *testing.T) *broken {
 			s := testServer(t, nil)
 			limits := func(most int64) {
 				account, err := s.LookupAccount(server.DEFAULT_GLOBAL_ACCOUNT)
 				if err == nil {
-					err = account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": {MaxMemory: -1, MaxStore: most, MaxStreams: -1, MaxConsumers: -1}})
+					err = account.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": {MaxMemory: -1,
+						MaxStore: most, MaxStreams: -1, MaxConsumers: -1}})
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -97,11 +102,15 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 			}
 			limits(800_000)
 			return &broken{environ, func(*testing.T, *broken, string) { limits(10_000_000) }}
-		}, verdictWarn, "nats", "account", []string{"of the 800 kB that it may"}, []string{"raise max_file of the account"}},
+		}, verdictWarn, "nats", "account", []string{"of the 800 kB that it may"},
+			[]string{"raise max_file of the account"}},
 		{"one copy in a cluster", func(t *testing.T) *broken {
 			first := cluster(t)
 			environ := using(t, first.ClientURL())
-			eventually(t, "the cluster takes streams", func() bool { return call(t, environ, "", "setup", "--max-bytes", "10MB").code == exitOK })
+			eventually(t, "the cluster takes streams", func() bool {
+				return call(t, environ, "", "setup",
+					"--max-bytes", "10MB").code == exitOK
+			})
 			js := jetStreamAt(t, first.ClientURL())
 			return &broken{environ, func(t *testing.T, b *broken, fix string) {
 				natsCLI(t, js, fix)
@@ -114,14 +123,16 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 					return false
 				})
 			}}
-		}, verdictWarn, "nats", "stream RUN_EVENTS", []string{"one copy, in cluster C"}, []string{"nats stream edit RUN_EVENTS --replicas=3"}},
+		}, verdictWarn, "nats", "stream RUN_EVENTS", []string{"one copy, in cluster C"},
+			[]string{"nats stream edit RUN_EVENTS --replicas=3"}},
 		{"the clock of NATS, by a year", func(t *testing.T) *broken {
 			b, environ := setUpBroker(t)
 			wrong := new(atomic.Bool)
 			wrong.Store(true)
 			environ["NATS_URL"] = "nats://" + otherTime(t, b.server.Addr().String(), wrong)
 			return &broken{environ, func(*testing.T, *broken, string) { wrong.Store(false) }}
-		}, verdictFail, "clock", "the NATS server", []string{"behind this machine's", "dead letters"}, []string{"timedatectl set-ntp true"}},
+		}, verdictFail, "clock", "the NATS server", []string{"behind this machine's", "dead letters"},
+			[]string{"timedatectl set-ntp true"}},
 	})
 }
 
@@ -135,7 +146,8 @@ func cluster(t *testing.T) *server.Server {
 	var all []*server.Server
 	for i, route := range routes {
 		_, port, _ := net.SplitHostPort(route)
-		options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+			JetStream: true, StoreDir: t.TempDir(),
 			ServerName: fmt.Sprintf("S%d", i), Routes: server.RoutesFromStr("nats://" + strings.Join(routes, ",nats://"))}
 		options.Cluster.Name, options.Cluster.Host = "C", "127.0.0.1"
 		if _, err := fmt.Sscan(port, &options.Cluster.Port); err != nil {

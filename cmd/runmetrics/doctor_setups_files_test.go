@@ -16,15 +16,16 @@ func embeddedFile(t *testing.T) (path string, environ map[string]string) {
 	return filepath.Join(environ["DATA_DIR"], "runmetrics.db"), environ
 }
 
-// putAside follows the advice to move the file away, and makes a new one.
+// putAside follows the advice to move the file away and to make a new one.
 func putAside(t *testing.T, b *broken, fix string) {
 	t.Helper()
 	runShell(t, fix, "mv")
-	call(t, b.environ, "", "setup", "--adopt").want(t, exitOK)
+	runSetup(t, b, fix)
 }
 
 func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	const area = "database"
 	testSetups(t, []badSetup{
 		{"a file that is no database", func(t *testing.T) *broken {
@@ -57,7 +58,8 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 		{"DATA_DIR is a file", func(t *testing.T) *broken {
 			_, environ := setUpBroker(t)
 			good := environ["DATA_DIR"]
-			return &broken{with(environ, map[string]string{"DATA_DIR": writeFile(t, "")}), set(map[string]string{"DATA_DIR": good})}
+			return &broken{with(environ, map[string]string{"DATA_DIR": writeFile(t, "")}),
+				set(map[string]string{"DATA_DIR": good})}
 		}, verdictFail, "disk", "DATA_DIR", []string{"is not a directory"}, []string{"set DATA_DIR to a directory"}},
 		{"a full disk", func(t *testing.T) *broken {
 			small, err := sinktest.SmallDisk(t, 20_000_000)
@@ -67,7 +69,8 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 			_, environ := setUpBroker(t)
 			good := environ["DATA_DIR"]
 			return &broken{with(environ, map[string]string{"DATA_DIR": small}), set(map[string]string{"DATA_DIR": good})}
-		}, verdictFail, "disk", "DATA_DIR", []string{" free: soon nothing can be stored there"}, []string{"set DATA_DIR to a directory on a larger disk"}},
+		}, verdictFail, "disk", "DATA_DIR", []string{" free: soon nothing can be stored there"},
+			[]string{"set DATA_DIR to a directory on a larger disk"}},
 		{"a stream that may outgrow its disk", func(t *testing.T) *broken {
 			disk, err := sinktest.SmallDisk(t, 3_000_000_000) // of memory, which takes only what is stored there
 			if err != nil {
@@ -76,7 +79,8 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 			environ := embeddedService(t, map[string]string{"DATA_DIR": disk})
 			call(t, environ, "", "setup", "--max-bytes", "50GB").want(t, exitOK)
 			return &broken{environ, runSetup}
-		}, verdictWarn, "disk", "stream RUN_EVENTS", []string{"it may still grow by 50 GB"}, []string{"runmetrics setup --max-bytes 1"}},
+		}, verdictWarn, "disk", "stream RUN_EVENTS", []string{"it may still grow by 50 GB"},
+			[]string{"runmetrics setup --max-bytes 1"}},
 		{"events that are not synced", func(t *testing.T) *broken {
 			environ := embeddedService(t, map[string]string{"NATS_SYNC": "1m"})
 			return &broken{environ, set(map[string]string{"NATS_SYNC": "always"})}
@@ -84,11 +88,12 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 		{"NATS_LISTEN for everybody", func(t *testing.T) *broken {
 			environ := map[string]string{"DATA_DIR": t.TempDir(), "NATS_LISTEN": "0.0.0.0:1", "HTTP_ADDR": "127.0.0.1:0"}
 			return &broken{environ, set(map[string]string{"NATS_LISTEN": "127.0.0.1:1"})}
-		}, verdictFail, "configuration", "NATS_LISTEN", []string{"can be reached from other machines"}, nil},
+		}, verdictFail, "configuration", "NATS_LISTEN", []string{"can be reached from other machines"}, []string{"use a loopback address", "NATS_URL"}},
 		{"two streams in the embedded server", func(t *testing.T) *broken {
-			environ := map[string]string{"DATA_DIR": t.TempDir(), "NATS_LISTEN": "127.0.0.1:1", "HTTP_ADDR": "127.0.0.1:0", "STREAMS": "A,B"}
+			environ := map[string]string{"DATA_DIR": t.TempDir(), "NATS_LISTEN": "127.0.0.1:1",
+				"HTTP_ADDR": "127.0.0.1:0", "STREAMS": "A,B"}
 			return &broken{environ, set(map[string]string{"STREAMS": "A"})}
-		}, verdictFail, "configuration", "STREAMS", []string{"must be one stream"}, nil},
+		}, verdictFail, "configuration", "STREAMS", []string{"must be one stream"}, []string{"set NATS_URL"}},
 	})
 }
 

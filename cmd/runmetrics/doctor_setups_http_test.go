@@ -49,6 +49,7 @@ func newKey(t *testing.T, _ *broken, fix string) {
 
 func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	well := healthy(t)
 	// using is a well system with variables that are not.
 	on := func(more map[string]string) map[string]string { return with(well, more) }
@@ -59,7 +60,8 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 			return &broken{on(map[string]string{"HTTP_ADDR": "0.0.0.0:0"}), func(t *testing.T, b *broken, _ string) {
 				b.environ["HTTP_ADDR"] = "127.0.0.1:0"
 			}}
-		}, verdictFail, area, "exposure", []string{"can be reached from other machines"}, []string{"API_KEYS_FILE", "HTTP_ADDR=127.0.0.1:8080"}},
+		}, verdictFail, area, "exposure", []string{"can be reached from other machines"},
+			[]string{"API_KEYS_FILE", "HTTP_ADDR=127.0.0.1:8080"}},
 		{"keys in the clear", func(t *testing.T) *broken {
 			keys := keysFile(t, []string{"k", "--scopes", "read,write"})
 			cert, key := writeNamedCertificate(t, time.Now().AddDate(0, 0, 90), "metrics.test")
@@ -67,18 +69,21 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 				set(map[string]string{"HTTP_CERT": cert, "HTTP_KEY": key})}
 		}, verdictWarn, area, "exposure", []string{"keys come over plain HTTP"}, []string{"set HTTP_CERT and HTTP_KEY"}},
 		{"all keys expired", func(t *testing.T) *broken {
-			return &broken{on(map[string]string{"API_KEYS_FILE": keysFile(t, []string{"old", "--scopes", "read,write", "--expires", day(-1)})}), newKey}
+			return &broken{on(map[string]string{"API_KEYS_FILE": keysFile(t,
+				[]string{"old", "--scopes", "read,write", "--expires", day(-1)})}), newKey}
 		}, verdictFail, area, "keys", []string{"all 1 keys have expired"}, []string{"runmetrics keys new"}},
 		{"a key that expired", func(t *testing.T) *broken {
 			keys := keysFile(t, []string{"old", "--expires", day(-1)}, []string{"new", "--scopes", "read,write"})
 			return &broken{on(map[string]string{"API_KEYS_FILE": keys}), renewKey(keys)}
-		}, verdictWarn, area, "keys", []string{"key old expired on " + day(-1)}, []string{"runmetrics keys new", "take the line of old out"}},
+		}, verdictWarn, area, "keys", []string{"key old expired on " + day(-1)},
+			[]string{"runmetrics keys new", "take the line of old out"}},
 		{"a key that expires soon", func(t *testing.T) *broken {
 			keys := keysFile(t, []string{"old", "--scopes", "read,write", "--expires", day(3)})
 			return &broken{on(map[string]string{"API_KEYS_FILE": keys}), renewKey(keys)}
 		}, verdictWarn, area, "keys", []string{"key old expires on " + day(3)}, []string{"runmetrics keys new"}},
 		{"nobody may read", func(t *testing.T) *broken {
-			return &broken{on(map[string]string{"API_KEYS_FILE": keysFile(t, []string{"agents", "--scopes", "write"})}), newKey}
+			return &broken{on(map[string]string{"API_KEYS_FILE": keysFile(t,
+				[]string{"agents", "--scopes", "write"})}), newKey}
 		}, verdictWarn, area, "keys", []string{"no valid key has the scope read"}, []string{"--scopes read >>"}},
 		{"no keys in the file", func(t *testing.T) *broken {
 			keys := writeFile(t, "studio read,write hunter2\n")
@@ -89,12 +94,14 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 		{"others may write keys", func(t *testing.T) *broken {
 			keys := keysFile(t, []string{"k", "--scopes", "read,write"})
 			mode(t, keys, 0o666)
-			return &broken{on(map[string]string{"API_KEYS_FILE": keys}), func(t *testing.T, _ *broken, fix string) { runShell(t, fix, "chmod") }}
+			return &broken{on(map[string]string{"API_KEYS_FILE": keys}),
+				func(t *testing.T, _ *broken, fix string) { runShell(t, fix, "chmod") }}
 		}, verdictFail, area, "keys", []string{"everybody on this machine can write"}, []string{"chmod o-rwx"}},
 		{"others may read the private key", func(t *testing.T) *broken {
 			cert, key := writeNamedCertificate(t, time.Now().AddDate(0, 0, 90), "metrics.test")
 			mode(t, key, 0o644)
-			return &broken{on(map[string]string{"HTTP_CERT": cert, "HTTP_KEY": key}), func(t *testing.T, _ *broken, fix string) { runShell(t, fix, "chmod") }}
+			return &broken{on(map[string]string{"HTTP_CERT": cert, "HTTP_KEY": key}),
+				func(t *testing.T, _ *broken, fix string) { runShell(t, fix, "chmod") }}
 		}, verdictWarn, area, "certificate", []string{"others can read the private key"}, []string{"chmod o-rwx"}},
 		{"a certificate that expired", certificates(on, time.Now().Add(-time.Hour)),
 			verdictFail, area, "certificate", []string{"the certificate expired"}, []string{"renew it"}},
@@ -103,17 +110,19 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 		{"a certificate without its key", func(t *testing.T) *broken {
 			cert, key := writeNamedCertificate(t, time.Now().AddDate(0, 0, 90), "metrics.test")
 			other, _ := writeNamedCertificate(t, time.Now().AddDate(0, 0, 90), "metrics.test")
-			return &broken{on(map[string]string{"HTTP_CERT": other, "HTTP_KEY": key}), set(map[string]string{"HTTP_CERT": cert})}
+			return &broken{on(map[string]string{"HTTP_CERT": other, "HTTP_KEY": key}),
+				set(map[string]string{"HTTP_CERT": cert})}
 		}, verdictFail, area, "certificate", []string{"are of no use"}, []string{"of one certificate and its key"}},
 		{"pages over plain HTTP", func(t *testing.T) *broken {
 			keys := keysFile(t, []string{"k", "--scopes", "read,write"})
 			return &broken{on(map[string]string{"API_KEYS_FILE": keys, "CORS_ORIGINS": "http://studio.example.com"}),
 				set(map[string]string{"CORS_ORIGINS": "https://studio.example.com"})}
-		}, verdictFail, "configuration", "CORS_ORIGINS", []string{"must begin with https://"}, nil},
+		}, verdictFail, "configuration", "CORS_ORIGINS", []string{"must begin with https://"}, []string{"http:// is for pages of this machine"}},
 		{"another program at HTTP_ADDR", func(t *testing.T) *broken {
 			other := httptest.NewServer(http.NotFoundHandler())
 			t.Cleanup(other.Close)
-			return &broken{on(map[string]string{"HTTP_ADDR": other.Listener.Addr().String()}), set(map[string]string{"HTTP_ADDR": idleAddress(t)})}
+			return &broken{on(map[string]string{"HTTP_ADDR": other.Listener.Addr().String()}),
+				set(map[string]string{"HTTP_ADDR": idleAddress(t)})}
 		}, verdictFail, area, "service", []string{"another program answers"}, []string{"ss -ltnp"}},
 		{"a service of another version", func(t *testing.T) *broken {
 			api := startedService(t)
@@ -189,6 +198,7 @@ func otherVersion(t *testing.T, api string) http.Handler {
 
 func TestDoctorFindsWhatIsWrongWithTheCollector(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	well := healthy(t)
 	collector := func(t *testing.T, answer http.HandlerFunc) string {
 		server := httptest.NewServer(answer)
@@ -200,14 +210,16 @@ func TestDoctorFindsWhatIsWrongWithTheCollector(t *testing.T) {
 		{"no collector answers", func(t *testing.T) *broken {
 			return &broken{with(well, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}),
 				set(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": collector(t, takes)})}
-		}, verdictWarn, "telemetry", "metrics", []string{"the collector does not answer"}, []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "4318"}},
+		}, verdictWarn, "telemetry", "metrics", []string{"the collector does not answer"},
+			[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "4318"}},
 		{"the collector wants a key", func(t *testing.T) *broken {
 			to := collector(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Header.Get("Api-Key") != "right" {
 					w.WriteHeader(http.StatusUnauthorized)
 				}
 			})
-			return &broken{with(well, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": to, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2"}),
+			return &broken{with(well, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": to,
+				"OTEL_EXPORTER_OTLP_HEADERS": "api-key=hunter2"}),
 				set(map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=right"})}
 		}, verdictWarn, "telemetry", "metrics", []string{"401 Unauthorized"}, []string{"set OTEL_EXPORTER_OTLP_HEADERS"}},
 		{"the collector takes no log records", func(t *testing.T) *broken {
@@ -216,13 +228,15 @@ func TestDoctorFindsWhatIsWrongWithTheCollector(t *testing.T) {
 					w.WriteHeader(http.StatusNotFound)
 				}
 			})
-			return &broken{with(well, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": to}), set(map[string]string{"OTEL_LOGS_EXPORTER": "none"})}
+			return &broken{with(well, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": to}),
+				set(map[string]string{"OTEL_LOGS_EXPORTER": "none"})}
 		}, verdictWarn, "telemetry", "logs", []string{"404 Not Found"}, []string{"set OTEL_LOGS_EXPORTER=none"}},
 	})
 }
 
 func TestDoctorFindsWhatIsWrongWithDataverse(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	// copies is a deployment that was set up and copies to an organization.
 	copies := func(t *testing.T, empty bool) map[string]string {
 		_, environ := setUpBroker(t)
@@ -238,10 +252,12 @@ func TestDoctorFindsWhatIsWrongWithDataverse(t *testing.T) {
 		}, verdictFail, area, "token", []string{"AADSTS7000215"}, []string{"DATAVERSE_CLIENT_SECRET"}},
 		{"no organization there", func(t *testing.T) *broken {
 			environ := copies(t, false)
-			return &broken{with(environ, map[string]string{"DATAVERSE_URL": "http://127.0.0.1:1"}), set(map[string]string{"DATAVERSE_URL": environ["DATAVERSE_URL"]})}
+			return &broken{with(environ, map[string]string{"DATAVERSE_URL": "http://127.0.0.1:1"}),
+				set(map[string]string{"DATAVERSE_URL": environ["DATAVERSE_URL"]})}
 		}, verdictFail, area, "address", []string{"127.0.0.1:1"}, []string{"correct DATAVERSE_URL"}},
 		{"a setting is missing", func(t *testing.T) *broken {
-			return &broken{with(copies(t, false), map[string]string{"DATAVERSE_TENANT_ID": ""}), set(map[string]string{"DATAVERSE_TENANT_ID": "contoso"})}
-		}, verdictFail, area, "DATAVERSE_TENANT_ID", []string{"is missing"}, nil},
+			return &broken{with(copies(t, false), map[string]string{"DATAVERSE_TENANT_ID": ""}),
+				set(map[string]string{"DATAVERSE_TENANT_ID": "contoso"})}
+		}, verdictFail, area, "DATAVERSE_TENANT_ID", []string{"is missing"}, []string{"set it to the id or domain"}},
 	})
 }

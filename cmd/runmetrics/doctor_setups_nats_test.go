@@ -1,78 +1,19 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/apexsalesai/runmetrics/consumer"
 )
-
-// testServer runs a NATS server on 127.0.0.1 as a configuration says, until the test ends.
-func testServer(t *testing.T, change func(*server.Options)) *server.Server {
-	t.Helper()
-	options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}
-	if change != nil {
-		change(options)
-	}
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s
-}
-
-// using is the environment of programs that use a server.
-func using(t *testing.T, address string) map[string]string {
-	t.Helper()
-	return map[string]string{"NATS_URL": address, "DATA_DIR": t.TempDir(), "NATS_LISTEN": "127.0.0.1:0", "HTTP_ADDR": "127.0.0.1:0"}
-}
-
-// userAt puts a user into the URL of a server.
-func userAt(address, user string) string { return strings.Replace(address, "://", "://"+user+"@", 1) }
-
-// at returns the URL with another scheme and host.
-func at(t *testing.T, address, scheme, host string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return scheme + "://" + net.JoinHostPort(host, u.Port())
-}
-
-// listensLater starts a server at the address where one is missed, as its change says.
-func listensLater(address string, change func(*server.Options)) func(*testing.T, *broken, string) {
-	return func(t *testing.T, _ *broken, _ string) {
-		_, port, _ := net.SplitHostPort(address)
-		testServer(t, func(o *server.Options) {
-			o.Port, _ = strconv.Atoi(port)
-			if change != nil {
-				change(o)
-			}
-		})
-	}
-}
 
 func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	testSetups(t, []badSetup{
 		{"nobody listens", func(t *testing.T) *broken {
 			address := idleAddress(t)
@@ -80,32 +21,41 @@ func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 		}, verdictFail, "nats", "server", []string{"nobody listens at 127.0.0.1:"}, []string{"start the server there"}},
 		{"the name is not known", func(t *testing.T) *broken {
 			s := testServer(t, nil)
-			return &broken{using(t, at(t, s.ClientURL(), "nats", "nowhere.test")), set(map[string]string{"NATS_URL": s.ClientURL()})}
-		}, verdictFail, "nats", "server", []string{"the name nowhere.test is not known"}, []string{"correct the host in NATS_URL"}},
+			return &broken{using(t, at(t, s.ClientURL(), "nats", "nowhere.test")),
+				set(map[string]string{"NATS_URL": s.ClientURL()})}
+		}, verdictFail, "nats", "server", []string{"the name nowhere.test is not known"},
+			[]string{"correct the host in NATS_URL"}},
 		{"wrong password", func(t *testing.T) *broken {
 			s := testServer(t, func(o *server.Options) { o.Users = []*server.User{{Username: "run", Password: "right"}} })
-			return &broken{using(t, userAt(s.ClientURL(), "run:hunter2")), set(map[string]string{"NATS_URL": userAt(s.ClientURL(), "run:right")})}
+			return &broken{using(t, userAt(s.ClientURL(), "run:hunter2")),
+				set(map[string]string{"NATS_URL": userAt(s.ClientURL(), "run:right")})}
 		}, verdictFail, "nats", "server", []string{"refuses the user"}, []string{"correct user and password in NATS_URL"}},
 		{"no user", func(t *testing.T) *broken {
 			s := testServer(t, func(o *server.Options) { o.Users = []*server.User{{Username: "run", Password: "right"}} })
 			return &broken{using(t, s.ClientURL()), set(map[string]string{"NATS_URL": userAt(s.ClientURL(), "run:right")})}
-		}, verdictFail, "nats", "server", []string{"refuses the user"}, []string{"name a user: NATS_URL=nats://user:password@host:4222"}},
+		}, verdictFail, "nats", "server", []string{"refuses the user"},
+			[]string{"name a user: NATS_URL=nats://user:password@host:4222"}},
 		{"an authority that is not known", func(t *testing.T) *broken {
 			s, authority := tlsServer(t)
-			return &broken{using(t, at(t, s.ClientURL(), "tls", "metrics.test")), set(map[string]string{"NATS_CA": authority})}
-		}, verdictFail, "nats", "server", []string{"of an authority that this machine does not know"}, []string{"set NATS_CA"}},
+			return &broken{using(t, at(t, s.ClientURL(), "tls", "metrics.test")),
+				set(map[string]string{"NATS_CA": authority})}
+		}, verdictFail, "nats", "server", []string{"of an authority that this machine does not know"},
+			[]string{"set NATS_CA"}},
 		{"a certificate for another name", func(t *testing.T) *broken {
 			s, authority := tlsServer(t)
 			environ := with(using(t, at(t, s.ClientURL(), "tls", "127.0.0.1")), map[string]string{"NATS_CA": authority})
 			return &broken{environ, set(map[string]string{"NATS_URL": at(t, s.ClientURL(), "tls", "metrics.test")})}
-		}, verdictFail, "nats", "server", []string{"is for metrics.test"}, []string{"one of these names as the host in NATS_URL"}},
+		}, verdictFail, "nats", "server", []string{"is for metrics.test"},
+			[]string{"one of these names as the host in NATS_URL"}},
 		{"TLS where there is none", func(t *testing.T) *broken {
 			s := testServer(t, nil)
-			return &broken{using(t, at(t, s.ClientURL(), "tls", "127.0.0.1")), set(map[string]string{"NATS_URL": s.ClientURL()})}
+			return &broken{using(t, at(t, s.ClientURL(), "tls", "127.0.0.1")),
+				set(map[string]string{"NATS_URL": s.ClientURL()})}
 		}, verdictFail, "nats", "server", []string{"speaks none"}, []string{"nats:// in NATS_URL"}},
 		{"a server of something else", func(t *testing.T) *broken {
 			s := testServer(t, nil)
-			return &broken{using(t, "nats://"+greeter(t, "220 mail.test ready\r\n")), set(map[string]string{"NATS_URL": s.ClientURL()})}
+			return &broken{using(t, "nats://"+greeter(t, "220 mail.test ready\r\n")),
+				set(map[string]string{"NATS_URL": s.ClientURL()})}
 		}, verdictFail, "nats", "server", []string{"is no NATS server"}, []string{"correct the port in NATS_URL", "4222"}},
 		{"a server that says nothing", func(t *testing.T) *broken {
 			s := testServer(t, nil)
@@ -118,7 +68,8 @@ func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 		{"one of two servers is away", func(t *testing.T) *broken {
 			_, environ := setUpBroker(t)
 			both := environ["NATS_URL"] + ",nats://" + idleAddress(t)
-			return &broken{with(environ, map[string]string{"NATS_URL": both}), set(map[string]string{"NATS_URL": environ["NATS_URL"]})}
+			return &broken{with(environ, map[string]string{"NATS_URL": both}),
+				set(map[string]string{"NATS_URL": environ["NATS_URL"]})}
 		}, verdictWarn, "nats", "servers", []string{"of NATS_URL does not answer"}, []string{"take it out of NATS_URL"}},
 		{"JetStream is not enabled", func(t *testing.T) *broken {
 			s := testServer(t, func(o *server.Options) { o.JetStream = false })
@@ -133,7 +84,8 @@ func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 			dir := t.TempDir()
 			write := func(listen, account string) string {
 				path := filepath.Join(dir, "nats.conf")
-				text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\naccounts { A { users: [{user: a, password: a}]\n%s } }\n",
+				text := fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\naccounts { A { users: [{user: a, "+
+					"password: a}]\n%s } }\n",
 					listen, filepath.Join(dir, "data"), account)
 				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
@@ -151,156 +103,14 @@ func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 					t.Fatal(err)
 				}
 			}}
-		}, verdictFail, "nats", "JetStream", []string{"not enabled for this user's account"}, []string{"jetstream: enabled"}},
+		}, verdictFail, "nats", "JetStream", []string{"not enabled for this user's account"},
+			[]string{"jetstream: enabled"}},
 	})
-}
-
-// tlsServer has a certificate for metrics.test from an authority of its own, whose file it returns.
-func tlsServer(t *testing.T) (s *server.Server, authority string) {
-	t.Helper()
-	cert, key := writeNamedCertificate(t, time.Now().Add(time.Hour*24*90), "metrics.test")
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return testServer(t, func(o *server.Options) {
-		o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-		o.TLSTimeout = 5
-	}), cert
-}
-
-// greeter says a line to whoever connects, and nothing more.
-func greeter(t *testing.T, line string) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var open sync.WaitGroup
-	open.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() {
-				defer conn.Close()
-				_, _ = io.WriteString(conn, line)
-				_, _ = io.Copy(io.Discard, conn)
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); open.Wait() })
-	return l.Addr().String()
-}
-
-// oddStream is a broker that was set up, and whose stream was then made anew by somebody who wants other things of it.
-func oddStream(t *testing.T, change func(*jetstream.StreamConfig)) (jetstream.JetStream, map[string]string) {
-	t.Helper()
-	b, environ := setUpBroker(t)
-	js := testJetStream(t, b)
-	reader, err := js.Consumer(t.Context(), "RUN_EVENTS", "runmetrics-main")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := consumer.StreamConfig("RUN_EVENTS", 100_000_000)
-	change(&config)
-	if err := js.DeleteStream(t.Context(), "RUN_EVENTS"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
-	if config.Retention == jetstream.WorkQueuePolicy {
-		return js, environ // which takes no consumer such as ours
-	}
-	if _, err := js.CreateConsumer(t.Context(), "RUN_EVENTS", reader.CachedInfo().Config); err != nil {
-		t.Fatal(err)
-	}
-	return js, environ
-}
-
-// brokenStream is one that setup mends.
-func brokenStream(change func(*jetstream.StreamConfig)) func(*testing.T) *broken {
-	return func(t *testing.T) *broken {
-		_, environ := oddStream(t, change)
-		return &broken{environ, runSetup}
-	}
-}
-
-// lostStream is one that only can be made anew.
-func lostStream(change func(*jetstream.StreamConfig)) func(*testing.T) *broken {
-	return func(t *testing.T) *broken {
-		js, environ := oddStream(t, change)
-		return &broken{environ, func(t *testing.T, b *broken, fix string) {
-			natsCLI(t, js, fix)
-			runSetup(t, b, fix)
-		}}
-	}
-}
-
-// editedStream is one that the nats tool mends.
-func editedStream(change func(*jetstream.StreamConfig)) func(*testing.T) *broken {
-	return func(t *testing.T) *broken {
-		js, environ := oddStream(t, change)
-		return &broken{environ, func(t *testing.T, _ *broken, fix string) { natsCLI(t, js, fix) }}
-	}
-}
-
-// natsCLI does what the nats tool does when it is called as a fix says.
-func natsCLI(t *testing.T, js jetstream.JetStream, fix string) {
-	t.Helper()
-	for _, command := range advised(fix) {
-		words := strings.Fields(command)
-		if words[0] != "nats" {
-			continue
-		}
-		var err error
-		switch what := strings.Join(words[1:3], " "); what {
-		case "stream rm":
-			err = js.DeleteStream(t.Context(), words[3])
-		case "consumer rm":
-			err = js.DeleteConsumer(t.Context(), words[3], words[4])
-		case "consumer resume":
-			_, err = js.ResumeConsumer(t.Context(), words[3], words[4])
-		case "stream edit":
-			err = editStream(t, js, words[3], words[4])
-		default:
-			t.Fatalf("do not know how to %s", what)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", command, err)
-		}
-		return
-	}
-	t.Fatalf("no call of nats in %q", fix)
-}
-
-func editStream(t *testing.T, js jetstream.JetStream, name, flag string) error {
-	t.Helper()
-	stream, err := js.Stream(t.Context(), name)
-	if err != nil {
-		return err
-	}
-	config := stream.CachedInfo().Config
-	switch flag {
-	case "--max-msgs-per-subject=-1":
-		config.MaxMsgsPerSubject = -1
-	case "--ack":
-		config.NoAck = false
-	case "--replicas=3":
-		config.Replicas = 3
-	case "--no-allow-rollup":
-		config.AllowRollup = false
-	default:
-		t.Fatalf("do not know the flag %s", flag)
-	}
-	_, err = js.UpdateStream(t.Context(), config)
-	return err
 }
 
 func TestDoctorFindsSettingsOfAStreamThatLoseEvents(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	const stream = "stream RUN_EVENTS"
 	testSetups(t, []badSetup{
 		{"no stream", func(t *testing.T) *broken {
@@ -308,29 +118,39 @@ func TestDoctorFindsSettingsOfAStreamThatLoseEvents(t *testing.T) {
 			return &broken{environ, runSetup}
 		}, verdictFail, "nats", stream, []string{"is missing"}, []string{"runmetrics setup"}},
 		{"discard old", brokenStream(func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }),
-			verdictFail, "nats", stream, []string{"discard: DiscardOld", "drops its oldest events"}, []string{"runmetrics setup"}},
-		{"in memory", lostStream(func(c *jetstream.StreamConfig) { c.Storage, c.MaxBytes = jetstream.MemoryStorage, 1_000_000 }),
-			verdictFail, "nats", stream, []string{"storage: Memory", "gone when the server restarts"}, []string{"nats stream rm RUN_EVENTS", "runmetrics setup"}},
+			verdictFail, "nats", stream, []string{"discard: DiscardOld", "drops its oldest events"},
+			[]string{"runmetrics setup"}},
+		{"in memory", lostStream(func(c *jetstream.StreamConfig) {
+			c.Storage, c.MaxBytes = jetstream.MemoryStorage,
+				1_000_000
+		}),
+			verdictFail, "nats", stream, []string{"storage: Memory", "gone when the server restarts"},
+			[]string{"nats stream rm RUN_EVENTS", "runmetrics setup"}},
 		{"a work queue", lostStream(func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy }),
-			verdictFail, "nats", stream, []string{"retention: WorkQueue", "gone once they were read"}, []string{"nats stream rm RUN_EVENTS", "runmetrics setup"}},
+			verdictFail, "nats", stream, []string{"retention: WorkQueue", "gone once they were read"},
+			[]string{"nats stream rm RUN_EVENTS", "runmetrics setup"}},
 		{"events live an hour", brokenStream(func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }),
 			verdictFail, "nats", stream, []string{"max age: 1h0m0s"}, []string{"runmetrics setup"}},
 		{"small messages only", brokenStream(func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }),
 			verdictFail, "nats", stream, []string{"max message size: 1000", "refused"}, []string{"runmetrics setup"}},
 		{"one event of each run", editedStream(func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }),
-			verdictFail, "nats", stream, []string{"at most 1 events of each run"}, []string{"nats stream edit RUN_EVENTS --max-msgs-per-subject=-1"}},
+			verdictFail, "nats", stream, []string{"at most 1 events of each run"},
+			[]string{"nats stream edit RUN_EVENTS --max-msgs-per-subject=-1"}},
 		{"no acknowledgements", editedStream(func(c *jetstream.StreamConfig) { c.NoAck = true }),
-			verdictFail, "nats", stream, []string{"it acknowledges nothing"}, []string{"nats stream edit RUN_EVENTS --ack"}},
+			verdictFail, "nats", stream, []string{"it acknowledges nothing"},
+			[]string{"nats stream edit RUN_EVENTS --ack"}},
 		{"events can be deleted", brokenStream(func(c *jetstream.StreamConfig) { c.DenyDelete = false }),
 			verdictWarn, "nats", stream, []string{"deny delete: false"}, []string{"runmetrics setup"}},
 		{"publishers may purge", editedStream(func(c *jetstream.StreamConfig) { c.AllowRollup = true }),
-			verdictWarn, "nats", stream, []string{"may delete older events by a header"}, []string{"nats stream edit RUN_EVENTS --no-allow-rollup"}},
+			verdictWarn, "nats", stream, []string{"may delete older events by a header"},
+			[]string{"nats stream edit RUN_EVENTS --no-allow-rollup"}},
 		{"few messages only", brokenStream(func(c *jetstream.StreamConfig) { c.MaxMsgs = 1000 }),
 			verdictWarn, "nats", stream, []string{"max messages: 1000", "refused"}, []string{"runmetrics setup"}},
 		{"no limit of bytes", brokenStream(func(c *jetstream.StreamConfig) { c.MaxBytes = -1 }),
 			verdictWarn, "nats", stream, []string{"max bytes: -1", "fill the disk"}, []string{"runmetrics setup"}},
 		{"other subjects", brokenStream(func(c *jetstream.StreamConfig) { c.Subjects = []string{"runs.a.*"} }),
-			verdictFail, "nats", stream, []string{"subjects: runs.a.* → runs.>", "may go nowhere"}, []string{"runmetrics setup"}},
+			verdictFail, "nats", stream, []string{"subjects: runs.a.* → runs.>", "may go nowhere"},
+			[]string{"runmetrics setup"}},
 		{"a full stream", func(t *testing.T) *broken {
 			js, environ := oddStream(t, func(c *jetstream.StreamConfig) { c.MaxBytes = 2_000_000 })
 			for range 2 {
@@ -339,6 +159,7 @@ func TestDoctorFindsSettingsOfAStreamThatLoseEvents(t *testing.T) {
 				}
 			}
 			return &broken{environ, runSetup}
-		}, verdictFail, "nats", stream, []string{"it is full, publishers are refused"}, []string{"runmetrics setup --max-bytes 4MB"}},
+		}, verdictFail, "nats", stream, []string{"it is full, publishers are refused"},
+			[]string{"runmetrics setup --max-bytes 4MB"}},
 	})
 }

@@ -1,152 +1,18 @@
 package main
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
-	"maps"
-	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// neonHost is a name as Neon gives them, directHostName the same past its pooler.
-const (
-	neonHost   = "ep-test-pooler.eu-central-1.aws.neon.tech"
-	directName = "ep-test.eu-central-1.aws.neon.tech"
-)
-
-// databases are one Postgres server that speaks TLS, a PgBouncer before it that does not, and a NATS server, for all set-ups.
-type databases struct {
-	server    *sinktest.PostgresServer
-	pooler    *sinktest.PgBouncer
-	nats      map[string]string
-	authority string // file of the server's certificate
-	made      atomic.Int64
-
-	shared struct { // a database for set-ups that leave it as it is
-		name    string
-		environ map[string]string
-	}
-}
-
-func startDatabases(t *testing.T) *databases {
-	t.Helper()
-	_, environ := testBroker(t)
-	s := &databases{server: sinktest.StartPostgres(t, "log_min_messages=panic"), nats: environ}
-	s.pooler = sinktest.StartPgBouncer(t, s.server)
-	cert, key := writeNamedCertificate(t, time.Now().Add(90*24*time.Hour), "db.test", neonHost, directName)
-	s.authority = cert
-	for name, path := range map[string]string{"server.crt": cert, "server.key": key} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The server writes its own files: the test may run as another user.
-		s.do(t, "postgres", fmt.Sprintf("COPY (SELECT unnest(string_to_array('%s', E'\\n'))) TO PROGRAM 'umask 077 && cat > %s'",
-			strings.TrimSpace(string(text)), name))
-	}
-	s.do(t, "postgres", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()", "CREATE ROLE "+sinktest.PasswordRole+" LOGIN PASSWORD '"+sinktest.PasswordRole+"'")
-	s.shared.name, s.shared.environ = s.database(t)
-	return s
-}
-
-// common is the database that set-ups share.
-func (s *databases) common() (name string, environ map[string]string) {
-	return s.shared.name, maps.Clone(s.shared.environ)
-}
-
-// do runs statements as superuser.
-func (s *databases) do(t *testing.T, database string, statements ...string) {
-	t.Helper()
-	db, err := sql.Open("pgx", s.server.DSN(database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	for _, statement := range statements {
-		if _, err := db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
-}
-
-// database is one of its own that was set up, and the environment of a deployment of its own that uses it.
-func (s *databases) database(t *testing.T) (name string, environ map[string]string) {
-	t.Helper()
-	return s.databaseAt(t, "127.0.0.1")
-}
-
-// databaseAt is set up by another name of the server, by which its deployment then knows it.
-func (s *databases) databaseAt(t *testing.T, host string) (name string, environ map[string]string) {
-	t.Helper()
-	dsn := s.server.CreateDatabase(t)
-	environ = with(s.nats, map[string]string{"DATABASE_URL": dsn, "DEPLOYMENT": fmt.Sprintf("d%d", s.made.Add(1))})
-	environ = edited(environ, toHost(host))
-	call(t, environ, "", "setup").want(t, exitOK)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimPrefix(u.Path, "/"), environ
-}
-
-// role is a user of its own without any rights.
-func (s *databases) role(t *testing.T) string {
-	t.Helper()
-	name := fmt.Sprintf("role_%d", s.made.Add(1))
-	s.do(t, "postgres", "CREATE ROLE "+name+" LOGIN")
-	return name
-}
-
-// edited is the environment with a part of DATABASE_URL written otherwise.
-func edited(environ map[string]string, change func(u *url.URL)) map[string]string {
-	u, err := url.Parse(environ["DATABASE_URL"])
-	if err != nil {
-		panic(err) // the tests made it
-	}
-	change(u)
-	return with(environ, map[string]string{"DATABASE_URL": u.String()})
-}
-
-func toHost(host string) func(*url.URL) {
-	return func(u *url.URL) { u.Host = net.JoinHostPort(host, u.Port()) }
-}
-
-func withQuery(u *url.URL, values ...string) {
-	query := u.Query()
-	for i := 0; i < len(values); i += 2 {
-		query.Set(values[i], values[i+1])
-	}
-	u.RawQuery = query.Encode()
-}
-
-// advisedSQL follows the statements of a fix.
-func (s *databases) advisedSQL(database string) func(*testing.T, *broken, string) {
-	return func(t *testing.T, _ *broken, fix string) {
-		t.Helper()
-		done := 0
-		for _, command := range advised(fix) {
-			if first, _, _ := strings.Cut(command, " "); first == strings.ToUpper(first) {
-				s.do(t, database, strings.ReplaceAll(command, "…", "new"))
-				done++
-			}
-		}
-		if done == 0 {
-			t.Fatalf("no statement in %q", fix)
-		}
-	}
-}
-
 func TestDoctorFindsWhatIsWrongWithPostgres(t *testing.T) {
 	t.Parallel()
+	notInShort(t)
 	s := startDatabases(t)
 	t.Run("each with a database of its own", func(t *testing.T) {
 		testSetups(t, slices.Concat(s.unreachable(), s.unusable(), s.ways()))
@@ -166,7 +32,8 @@ func (s *databases) unsynced() badSetup {
 				return len(diagnose(t, b.environ).checks("database", "settings")) == 0
 			})
 		}}
-	}, verdictWarn, "database", "settings", []string{"fsync is off"}, []string{"ALTER SYSTEM RESET fsync;", "pg_reload_conf"}}
+	}, verdictWarn, "database", "settings", []string{"fsync is off"},
+		[]string{"ALTER SYSTEM RESET fsync;", "pg_reload_conf"}}
 }
 
 func (s *databases) standby() badSetup {
@@ -190,7 +57,8 @@ func (s *databases) unreachable() []badSetup {
 	const area = "database"
 	return []badSetup{
 		{"database: the name is not known", elsewhere(toHost("nowhere.test")),
-			verdictFail, area, "postgres", []string{"the name nowhere.test is not known"}, []string{"correct the host in DATABASE_URL", "getent hosts"}},
+			verdictFail, area, "postgres", []string{"the name nowhere.test is not known"},
+			[]string{"correct the host in DATABASE_URL", "getent hosts"}},
 		{"database: nobody listens", elsewhere(func(u *url.URL) { u.Host = "127.0.0.1:1" }),
 			verdictFail, area, "postgres", []string{"nobody listens at 127.0.0.1:1"}, []string{"start the database"}},
 		{"database: no answer", func(t *testing.T) *broken {
@@ -199,8 +67,12 @@ func (s *databases) unreachable() []badSetup {
 			return &broken{edited(environ, func(u *url.URL) { u.Host = silent; withQuery(u, "connect_timeout", "1") }),
 				set(map[string]string{"DATABASE_URL": environ["DATABASE_URL"]})}
 		}, verdictFail, area, "postgres", []string{"gives no answer"}, []string{"nc -vz"}},
-		{"database: wrong password", elsewhere(func(u *url.URL) { u.User = url.UserPassword(sinktest.PasswordRole, "hunter2") }),
-			verdictFail, area, "postgres", []string{"the password of user needs_password is wrong"}, []string{"write the right one into DATABASE_URL"}},
+		{"database: wrong password", elsewhere(func(u *url.URL) {
+			u.User = url.UserPassword(sinktest.PasswordRole,
+				"hunter2")
+		}),
+			verdictFail, area, "postgres", []string{"the password of user needs_password is wrong"},
+			[]string{"write the right one into DATABASE_URL"}},
 		{"database: no such user", func(t *testing.T) *broken {
 			name, environ := s.common()
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User("nobody_" + name) }), s.advisedSQL(name)}
@@ -210,7 +82,8 @@ func (s *databases) unreachable() []badSetup {
 			other := name + "_other"
 			t.Cleanup(func() { s.do(t, "postgres", "DROP DATABASE IF EXISTS "+other+" WITH (FORCE)") })
 			return &broken{edited(environ, func(u *url.URL) { u.Path = "/" + other }), s.advisedSQL("postgres")}
-		}, verdictFail, area, "postgres", []string{"there is no database"}, []string{"CREATE DATABASE", "runmetrics setup"}},
+		}, verdictFail, area, "postgres", []string{"there is no database"},
+			[]string{"CREATE DATABASE", "runmetrics setup"}},
 		{"database: no connection left", func(t *testing.T) *broken {
 			name, environ := s.common()
 			role := s.role(t)
@@ -221,20 +94,27 @@ func (s *databases) unreachable() []badSetup {
 			_, environ := s.common()
 			pooled := s.pooler.Route(t, environ["DATABASE_URL"])
 			environ["DATABASE_URL"] = pooled
-			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "require") }), set(map[string]string{"DATABASE_URL": pooled})}
+			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "require") }),
+				set(map[string]string{"DATABASE_URL": pooled})}
 		}, verdictFail, area, "postgres", []string{"sslmode=require", "speaks no TLS"}, []string{"sslmode=disable"}},
 		{"database: an authority that is not known", func(t *testing.T) *broken {
 			_, environ := s.common()
-			return &broken{edited(edited(environ, toHost("db.test")), func(u *url.URL) { withQuery(u, "sslmode", "verify-full") }),
+			return &broken{edited(edited(environ, toHost("db.test")),
+				func(u *url.URL) { withQuery(u, "sslmode", "verify-full") }),
 				func(_ *testing.T, b *broken, _ string) {
 					b.environ = edited(b.environ, func(u *url.URL) { withQuery(u, "sslrootcert", s.authority) })
 				}}
-		}, verdictFail, area, "postgres", []string{"an authority that this machine does not know"}, []string{"sslrootcert=FILE"}},
+		}, verdictFail, area, "postgres", []string{"an authority that this machine does not know"},
+			[]string{"sslrootcert=FILE"}},
 		{"database: a certificate for another name", func(t *testing.T) *broken {
 			_, environ := s.common()
-			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "verify-full", "sslrootcert", s.authority) }),
+			return &broken{edited(environ, func(u *url.URL) {
+				withQuery(u, "sslmode", "verify-full", "sslrootcert",
+					s.authority)
+			}),
 				func(_ *testing.T, b *broken, _ string) { b.environ = edited(b.environ, toHost("db.test")) }}
-		}, verdictFail, area, "postgres", []string{"is for db.test, "}, []string{"one of these names as the host in DATABASE_URL"}},
+		}, verdictFail, area, "postgres", []string{"is for db.test, "},
+			[]string{"one of these names as the host in DATABASE_URL"}},
 	}
 }
 
@@ -252,21 +132,25 @@ func (s *databases) unusable() []badSetup {
 	}
 	return []badSetup{
 		{"database: no tables", func(t *testing.T) *broken {
-			return &broken{with(s.nats, map[string]string{"DATABASE_URL": s.server.CreateDatabase(t), "DEPLOYMENT": "empty"}), runSetup}
+			return &broken{with(s.nats, map[string]string{"DATABASE_URL": s.server.CreateDatabase(t),
+				"DEPLOYMENT": "empty"}), runSetup}
 		}, verdictFail, area, "postgres", []string{"lacks migration 00001"}, []string{"runmetrics setup"}},
 		{"database: no tables, and no right to make them", func(t *testing.T) *broken {
 			role := s.role(t)
 			environ := with(s.nats, map[string]string{"DATABASE_URL": s.server.CreateDatabase(t), "DEPLOYMENT": "poor"})
 			u, _ := url.Parse(environ["DATABASE_URL"])
-			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), func(t *testing.T, b *broken, fix string) {
-				s.advisedSQL(strings.TrimPrefix(u.Path, "/"))(t, b, fix)
-				runSetup(t, b, fix)
-			}}
-		}, verdictFail, area, "postgres", []string{"may make no tables in schema public"}, []string{"GRANT CREATE ON SCHEMA", "runmetrics setup"}},
+			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }),
+				func(t *testing.T, b *broken, fix string) {
+					s.advisedSQL(strings.TrimPrefix(u.Path, "/"))(t, b, fix)
+					runSetup(t, b, fix)
+				}}
+		}, verdictFail, area, "postgres", []string{"may make no tables in schema public"},
+			[]string{"GRANT CREATE ON SCHEMA", "runmetrics setup"}},
 		{"database: a later program's schema", func(t *testing.T) *broken {
 			name, environ := s.database(t)
 			s.do(t, name, "INSERT INTO runmetrics_migrations (version_id, is_applied) VALUES (99999, true)")
-			return &broken{environ, func(t *testing.T, _ *broken, _ string) { // a newer program is not at hand: its migration is taken back
+			return &broken{environ, func(t *testing.T, _ *broken,
+				_ string) { // a newer program is not at hand: its migration is taken back
 				s.do(t, name, "DELETE FROM runmetrics_migrations WHERE version_id = 99999")
 			}}
 		}, verdictFail, area, "postgres", []string{"99999", "use a newer program"}, nil},
@@ -283,7 +167,8 @@ func (s *databases) unusable() []badSetup {
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), s.advisedSQL(name)}
 		}, verdictFail, area, "rights", []string{"lacks rights"}, []string{"GRANT USAGE ON SCHEMA"}},
 		{"database: read-only", after(`ALTER DATABASE %s SET default_transaction_read_only = on`),
-			verdictFail, area, "writes", []string{"transactions are read-only"}, []string{"RESET default_transaction_read_only"}},
+			verdictFail, area, "writes", []string{"transactions are read-only"},
+			[]string{"RESET default_transaction_read_only"}},
 		{"database: statements are cut", func(t *testing.T) *broken {
 			name, environ := s.common()
 			role := s.role(t)
@@ -296,7 +181,8 @@ func (s *databases) unusable() []badSetup {
 			return &broken{environ, func(t *testing.T, _ *broken, _ string) { // the project's limit is raised
 				s.do(t, name, fmt.Sprintf(`ALTER DATABASE %s SET "neon.max_cluster_size" = '10GB'`, name))
 			}}
-		}, verdictWarn, area, "room", []string{"that Neon allows"}, []string{"raise the project's limit", "runmetrics prune"}},
+		}, verdictWarn, area, "room", []string{"that Neon allows"},
+			[]string{"raise the project's limit", "runmetrics prune"}},
 		{"database: no rights, and the service says so, too", func(t *testing.T) *broken {
 			name, environ := s.database(t)
 			role := s.role(t)
@@ -310,18 +196,21 @@ func (s *databases) unusable() []badSetup {
 				return state.State == "blocked"
 			})
 			environ["HTTP_ADDR"] = strings.TrimPrefix(api, "http://")
-			diagnose(t, environ).wantCheck(t, verdictFail, "http", "service", "is blocked: ", "permission denied", "mend what is named above")
+			diagnose(t, environ).wantCheck(t, verdictFail, "http", "service", "is blocked: ", "permission denied",
+				"mend what is named above")
 			return &broken{environ, s.advisedSQL(name)}
 		}, verdictFail, area, "rights", []string{"lacks rights"}, []string{"GRANT INSERT, UPDATE ON"}},
 		{"clock: the database's", func(t *testing.T) *broken {
 			name, environ := s.common()
 			role := s.role(t)
-			s.do(t, name, "CREATE SCHEMA late", "CREATE FUNCTION late.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "+
+			s.do(t, name, "CREATE SCHEMA late", "CREATE FUNCTION late.clock_timestamp() RETURNS timestamptz "+
+				"LANGUAGE sql AS "+
 				"$$SELECT pg_catalog.clock_timestamp() - interval '5 minutes'$$", "ALTER ROLE "+role+" SUPERUSER",
 				"ALTER ROLE "+role+" SET search_path = late, pg_catalog, public")
-			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), func(t *testing.T, _ *broken, _ string) {
-				s.do(t, name, "ALTER ROLE "+role+" RESET search_path")
-			}}
+			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }),
+				func(t *testing.T, _ *broken, _ string) {
+					s.do(t, name, "ALTER ROLE "+role+" RESET search_path")
+				}}
 		}, verdictWarn, "clock", "the database", []string{"5m0s behind"}, []string{"timedatectl set-ntp true"}},
 	}
 }
@@ -333,20 +222,29 @@ func (s *databases) ways() []badSetup {
 			_, environ := s.databaseAt(t, directName)
 			return &broken{edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "require") }),
 				func(_ *testing.T, b *broken, _ string) {
-					b.environ = edited(b.environ, func(u *url.URL) { withQuery(u, "sslmode", "verify-full", "sslrootcert", s.authority) })
+					b.environ = edited(b.environ, func(u *url.URL) {
+						withQuery(u, "sslmode", "verify-full",
+							"sslrootcert", s.authority)
+					})
 				}}
 		}, verdictWarn, area, "TLS", []string{"has sslmode=require"}, []string{"sslmode=verify-full", "Neon's"}},
 		{"database: Neon's pooler alone", func(t *testing.T) *broken {
 			_, environ := s.databaseAt(t, directName)
-			environ = edited(environ, func(u *url.URL) { withQuery(u, "sslmode", "verify-full", "sslrootcert", s.authority) })
-			return &broken{edited(environ, toHost(neonHost)), set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
-		}, verdictWarn, area, "pooler", []string{"DATABASE_URL leads through a pooler"}, []string{"set DATABASE_URL_DIRECT"}},
+			environ = edited(environ, func(u *url.URL) {
+				withQuery(u, "sslmode", "verify-full", "sslrootcert",
+					s.authority)
+			})
+			return &broken{edited(environ, toHost(neonHost)),
+				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
+		}, verdictWarn, area, "pooler", []string{"DATABASE_URL leads through a pooler"},
+			[]string{"set DATABASE_URL_DIRECT"}},
 		{"database: migrations through PgBouncer", func(t *testing.T) *broken {
 			_, environ := s.common()
 			pooled := s.pooler.Route(t, environ["DATABASE_URL"])
 			return &broken{with(environ, map[string]string{"DATABASE_URL": pooled, "DATABASE_URL_DIRECT": pooled}),
 				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
-		}, verdictFail, area, "pooler", []string{"DATABASE_URL_DIRECT leads through a pooler"}, []string{"set DATABASE_URL_DIRECT to the server itself"}},
+		}, verdictFail, area, "pooler", []string{"DATABASE_URL_DIRECT leads through a pooler"},
+			[]string{"set DATABASE_URL_DIRECT to the server itself"}},
 		{"database: migrations of another database", func(t *testing.T) *broken {
 			_, environ := s.common()
 			return &broken{with(environ, map[string]string{"DATABASE_URL_DIRECT": s.server.CreateDatabase(t)}),
@@ -356,6 +254,7 @@ func (s *databases) ways() []badSetup {
 			_, environ := s.common()
 			return &broken{with(environ, map[string]string{"DATABASE_URL_DIRECT": "postgres://127.0.0.1:1/x"}),
 				set(map[string]string{"DATABASE_URL_DIRECT": environ["DATABASE_URL"]})}
-		}, verdictFail, area, "direct", []string{"DATABASE_URL_DIRECT: nobody listens"}, []string{"in DATABASE_URL_DIRECT"}},
+		}, verdictFail, area, "direct", []string{"DATABASE_URL_DIRECT: nobody listens"},
+			[]string{"in DATABASE_URL_DIRECT"}},
 	}
 }

@@ -26,6 +26,14 @@ type broken struct {
 	follow  func(t *testing.T, b *broken, fix string)
 }
 
+// notInShort leaves a test out of the race detector's run: nothing in doctor runs beside something else.
+func notInShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short leaves out what takes tens of seconds")
+	}
+}
+
 func testSetups(t *testing.T, list []badSetup) {
 	for _, s := range list {
 		t.Run(s.name, func(t *testing.T) {
@@ -37,7 +45,8 @@ func testSetups(t *testing.T, list []badSetup) {
 			}
 			first := found.Findings[0]
 			if first.Verdict != s.verdict || first.Area != s.area || first.Subject != s.subject {
-				t.Fatalf("doctor begins with %+v\nwant %s of %s %s, among\n%+v", first, s.verdict, s.area, s.subject, found.Findings)
+				t.Fatalf("doctor begins with %+v\nwant %s of %s %s, among\n%+v", first, s.verdict, s.area, s.subject,
+					found.Findings)
 			}
 			wantParts(t, first.Finding, s.finding...)
 			wantParts(t, first.Fix, s.fix...)
@@ -184,7 +193,8 @@ func answerName(question []byte) []byte {
 		name, at = name+string(question[at+1:next])+".", next
 	}
 	end := at + 1 + 4 // the type and the class
-	known := strings.HasSuffix(name, ".test.") && !strings.HasPrefix(name, "nowhere.") || strings.HasSuffix(name, ".neon.tech.")
+	known := strings.HasSuffix(name, ".test.") && !strings.HasPrefix(name, "nowhere.") || strings.HasSuffix(name,
+		".neon.tech.")
 	wantsAddress := binary.BigEndian.Uint16(question[at+1:]) == 1
 	answer := append([]byte{question[0], question[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question[header:end]...)
 	switch {

@@ -33,7 +33,7 @@ func (d *doctor) sqliteReady(ctx context.Context) bool {
 		return false
 	case info.IsDir():
 		d.fail(areaDatabase, "sqlite", path+" is a directory, where the file of the database must be",
-			fmt.Sprintf("`mv %s %[1]s.aside`, and put the file back if there was one", path))
+			fmt.Sprintf("`mv %s %[1]s.aside`, and put the file back; if there was none, `runmetrics setup --adopt` makes one", path))
 		return false
 	}
 	if !isSQLite(path, info.Size()) {
@@ -64,7 +64,8 @@ func isSQLite(path string, size int64) bool {
 // whole reads the file through, where that takes no longer than a person waits.
 func (d *doctor) whole(ctx context.Context, path string, size int64) bool {
 	if size > readThrough {
-		d.ok(areaDatabase, "file", fmt.Sprintf("%s has %s, too much to be read through here: `sqlite3 %[1]s 'PRAGMA quick_check'` does it",
+		d.ok(areaDatabase, "file", fmt.Sprintf("%s has %s, too much to be read through here: `sqlite3 %[1]s "+
+			"'PRAGMA quick_check'` does it",
 			path, bytesText(size)))
 		return true
 	}
@@ -89,8 +90,12 @@ func (d *doctor) whole(ctx context.Context, path string, size int64) bool {
 
 // damageFix says how to go on without the file. Events that the stream still holds come back by themselves.
 func (d *doctor) damageFix() string {
-	return fmt.Sprintf("stop runmetrics run, put a backup in its place or `mv %s %[1]s.damaged`, and start it again: it reads the stream "+
-		"from where that ends; without a backup, runs that the stream does not hold any more are gone", sqlitePath(d.cfg))
+	adopt := ""
+	if d.cfg.NATSURL.IsSet() {
+		adopt = "run `runmetrics setup --adopt` for a new file, "
+	}
+	return fmt.Sprintf("stop runmetrics run, put a backup in its place or `mv %s %[1]s.damaged`, %sand start it again: it reads the "+
+		"stream from where that ends; without a backup, runs that the stream does not hold any more are gone", sqlitePath(d.cfg), adopt)
 }
 
 // sqliteFix is what to do about an error of the file that does not say it.

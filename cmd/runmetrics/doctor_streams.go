@@ -111,8 +111,10 @@ func (d *doctor) examineGrowth(subject string, info *jetstream.StreamInfo) {
 		return
 	}
 	if grows := info.Config.MaxBytes - int64(info.State.Bytes); grows > free {
-		d.warn(areaDisk, subject, fmt.Sprintf("it may still grow by %s, and the disk of DATA_DIR has %s free", bytesText(grows), bytesText(free)),
-			fmt.Sprintf("make room there, or `runmetrics setup --max-bytes %dMB`", max(1, (int64(info.State.Bytes)+free/2)/1_000_000)))
+		d.warn(areaDisk, subject, fmt.Sprintf("it may still grow by %s, and the disk of DATA_DIR has %s free",
+			bytesText(grows), bytesText(free)),
+			fmt.Sprintf("make room there, or `runmetrics setup --max-bytes %dMB`",
+				max(1, (int64(info.State.Bytes)+free/2)/1_000_000)))
 	}
 }
 
@@ -126,6 +128,7 @@ func (d *doctor) position(ctx context.Context, subject, name string, info *jetst
 		d.fail(areaDatabase, subject, err.Error(), databaseFix(err))
 		return
 	}
-	d.ok(areaDatabase, subject, fmt.Sprintf("read through %d of %d: %d events applied, %d duplicates, %d dead letters, %d gone",
+	d.ok(areaDatabase, subject, fmt.Sprintf("read through %d of %d: %d events applied, %d duplicates, %d dead "+
+		"letters, %d gone",
 		p.Sequence, info.State.LastSeq, p.Applied, p.Duplicates, p.DeadLetters, p.Gone))
 }

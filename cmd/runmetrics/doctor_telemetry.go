@@ -37,16 +37,19 @@ func (d *doctor) examineCollector(ctx context.Context, of otlpSignal, to string)
 	// A message without fields is no bytes at all.
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(nil))
 	if err != nil {
-		d.warn(areaTelemetry, string(of), "the address of the collector is not a URL", "correct OTEL_EXPORTER_OTLP_ENDPOINT")
+		d.warn(areaTelemetry, string(of), "the address of the collector is not a URL",
+			"correct OTEL_EXPORTER_OTLP_ENDPOINT")
 		return
 	}
 	request.Header.Set("Content-Type", "application/x-protobuf")
 	d.addHeaders(request.Header, of)
-	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: d.collectorTLS(of)}}
+	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true,
+		TLSClientConfig: d.collectorTLS(of)}}
 	answer, err := client.Do(request)
 	if err != nil {
 		d.warn(areaTelemetry, string(of), "the collector does not answer: "+err.Error(),
-			"start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT: OTLP over HTTP is at port 4318, as a rule; what cannot be sent is lost, nothing waits for it")
+			"start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT: OTLP over HTTP is at port 4318, as a rule; what "+
+				"cannot be sent is lost, nothing waits for it")
 		return
 	}
 	defer answer.Body.Close()
@@ -56,12 +59,15 @@ func (d *doctor) examineCollector(ctx context.Context, of otlpSignal, to string)
 	case answer.StatusCode < 300:
 		d.ok(areaTelemetry, string(of), to+" takes them")
 	case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden:
-		d.warn(areaTelemetry, string(of), finding, "set OTEL_EXPORTER_OTLP_HEADERS to what the collector wants to see, such as api-key=…")
+		d.warn(areaTelemetry, string(of), finding, "set OTEL_EXPORTER_OTLP_HEADERS to what the collector wants "+
+			"to see, such as api-key=…")
 	case answer.StatusCode == http.StatusNotFound:
-		d.warn(areaTelemetry, string(of), finding, fmt.Sprintf("give the collector a pipeline of %s, or set OTEL_%s_EXPORTER=none",
+		d.warn(areaTelemetry, string(of), finding, fmt.Sprintf("give the collector a pipeline of %s, or set "+
+			"OTEL_%s_EXPORTER=none",
 			of, strings.ToUpper(string(of))))
 	default:
-		d.warn(areaTelemetry, string(of), finding, "look into the collector's log; what it refuses is lost, nothing waits for it")
+		d.warn(areaTelemetry, string(of), finding, "look into the collector's log; what it refuses is lost, "+
+			"nothing waits for it")
 	}
 }
 
