@@ -39,7 +39,8 @@ func (d *doctor) examineExposure(serves bool) {
 	case open != nil && serves:
 		d.warn(areaHTTP, "exposure", d.cfg.HTTPAddr+" is open: everybody who reaches it may read and post", fix)
 	case open != nil:
-		d.fail(areaHTTP, "exposure", open.Error(), fix)
+		d.fail(areaHTTP, "exposure", d.cfg.HTTPAddr+" can be reached from other machines, and there are no keys: "+
+			"runmetrics run refuses that", fix)
 	case loopback && d.cfg.APIKeysFile == "":
 		d.ok(areaHTTP, "exposure", d.cfg.HTTPAddr+" is reached from this machine only, without a key")
 	case !loopback && d.cfg.HTTPCert == "":
