@@ -11,8 +11,8 @@ import (
 	"github.com/apexsalesai/runmetrics/events"
 )
 
-// streamInstruments are what is shown of each stream. Each scrape reads a stream's status once, so that both equations
-// hold in it exactly.
+// streamInstruments are what is shown of each stream. Each scrape reads a stream's status once for all of them, so
+// that both equations hold in it exactly.
 var streamInstruments = []instrument[consumer.Status]{
 	{"runmetrics.messages.read", "Messages that this process took from the stream: applied, duplicate, dead-lettered, " +
 		"discarded or in flight, and nothing else, in every scrape.", true,
