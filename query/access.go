@@ -13,8 +13,9 @@ import (
 
 // visitor is who sent a request: the key that it came with, empty where it had no valid one.
 type visitor struct {
-	keyID  string
-	scopes scopes
+	keyID   string
+	scopes  scopes
+	request *measured
 }
 
 type visitorKey struct{}
@@ -41,6 +42,7 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, refused)
 		return
 	}
+	r = visitorOf(r.Context()).request.trace(r)
 	if r.Pattern == "" {
 		handler, _ := s.mux.Handler(r)
 		noRoute(w, r, handler)

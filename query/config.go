@@ -55,9 +55,9 @@ type Config struct {
 	// loopback name, or any web page could reach us under a name of its own that resolves to 127.0.0.1.
 	Loopback bool
 
-	// Meter gets how long requests take; nothing is measured where nil. Tracer makes a span for each request but those for
-	// the panel's files, /healthz, /readyz and /metrics, in the trace of the caller. What a request publishes comes from
-	// that span; where Tracer is nil, from the caller's.
+	// Meter gets how long requests take; nothing is measured where nil. Tracer makes a span for each request that is let in,
+	// but for what is open to everyone and /metrics, in the trace of the caller. What a request publishes comes from that
+	// span; where Tracer is nil, from the caller's.
 	Meter  metric.Meter
 	Tracer trace.Tracer
 

@@ -74,8 +74,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := new(visitor)
 	r = withTrace(withVisitor(r, v))
 	_, r.Pattern = s.mux.Handler(r)
-	answer := &answer{ResponseWriter: w, status: http.StatusOK}
-	r, answer.measured = s.telemetry.begin(r)
+	v.request = s.telemetry.begin(r)
+	answer := &answer{ResponseWriter: w, measured: v.request, status: http.StatusOK}
 	defer func() {
 		status := answer.outcome(r.Context())
 		answer.measured.end(status, answer.cut)
@@ -109,7 +109,7 @@ func noRoute(w http.ResponseWriter, r *http.Request, handler http.Handler) {
 // a whole one.
 func (s *server) panicked(w *answer, r *http.Request, cause any) {
 	if cause != http.ErrAbortHandler {
-		s.Log.ErrorContext(r.Context(), "request panicked", "method", r.Method, "path", r.URL.Path,
+		s.Log.ErrorContext(w.measured.ctx, "request panicked", "method", r.Method, "path", r.URL.Path,
 			"error", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	}
 	if w.begun {
@@ -122,7 +122,7 @@ func (s *server) panicked(w *answer, r *http.Request, cause any) {
 // answer remembers whether anything was sent, and with which status, and measures the request.
 type answer struct {
 	http.ResponseWriter
-	measured measured
+	measured *measured
 	begun    bool
 	cut      bool // it ends before it is whole
 	status   int

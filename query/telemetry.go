@@ -22,6 +22,8 @@ import (
 //
 // A request ends when its answer does. A stream of events is measured until its headers go out, when the store was read
 // for what comes first: how long clients stay is no delay.
+//
+// Spans are of requests that are let in: a stranger has no way to fill the collector.
 
 // durationBuckets are bounds in seconds.
 var durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
@@ -66,11 +68,15 @@ type measured struct {
 	ended  bool
 }
 
-// begin begins to measure a request whose pattern is known. The request that it returns is in its span.
-func (t *telemetry) begin(r *http.Request) (*http.Request, measured) {
-	m := measured{telemetry: t, ctx: r.Context(), method: knownMethod(r.Method), route: routeOf(r.Pattern), began: time.Now()}
-	if t.tracer == nil || untraced(m.route) {
-		return r, m
+// begin begins to measure a request whose pattern is known.
+func (t *telemetry) begin(r *http.Request) *measured {
+	return &measured{telemetry: t, ctx: r.Context(), method: knownMethod(r.Method), route: routeOf(r.Pattern), began: time.Now()}
+}
+
+// trace begins the span of a request that is let in. The request that it returns is in it.
+func (m *measured) trace(r *http.Request) *http.Request {
+	if m.tracer == nil || untraced(m.route) {
+		return r
 	}
 	name := m.method
 	if name == otherMethod {
@@ -79,11 +85,11 @@ func (t *telemetry) begin(r *http.Request) (*http.Request, measured) {
 	if m.route != noRouteName {
 		name += " " + m.route
 	}
-	m.ctx, m.span = t.tracer.Start(m.ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(m.began))
+	m.ctx, m.span = m.tracer.Start(m.ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(m.began))
 	if m.span.IsRecording() {
 		m.span.SetAttributes(m.attributes(r)...)
 	}
-	return r.WithContext(m.ctx), m
+	return r.WithContext(m.ctx)
 }
 
 // end ends the measuring. Cut is whether the answer ends before it is whole.
@@ -170,10 +176,10 @@ func routeOf(pattern string) string {
 	return strings.TrimSuffix(route, "{$}")
 }
 
-// untraced routes are asked for all the time, and tell nothing.
+// untraced routes are asked for all the time, or by everyone, and tell nothing.
 func untraced(route string) bool {
 	switch route {
-	case "/", panelRoute, "/healthz", "/readyz", "/metrics":
+	case "/", panelRoute, "/healthz", "/readyz", "/metrics", "/openapi.json", asyncAPIPath:
 		return true
 	}
 	return false

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -373,10 +375,47 @@ func TestAnswersThatWeCutOffAreErrorsOfSpans(t *testing.T) {
 	}
 }
 
+// TestStrangersMakeNoSpans, or they could fill the collector; what they ask is measured.
+func TestStrangersMakeNoSpans(t *testing.T) {
+	t.Parallel()
+	var read string
+	o := observe(t, func(c *query.Config) { c.Keys, read = readerKeys(t) })
+	o.ask(http.MethodGet, campaign, "", "traceparent", sampled)
+	o.ask(http.MethodGet, "/nothing", "", "X-API-Key", "reader.wrong", "traceparent", sampled)
+	o.ask(http.MethodGet, campaign, "", "X-API-Key", read, "traceparent", sampled)
+	o.server.Close()
+	o.wantMeasured(map[string]int{"GET /api/metrics/campaign 401": 1, "GET unknown 401": 1, "GET /api/metrics/campaign 200": 1})
+	if spans := o.spans.GetSpans(); len(spans) != 1 {
+		t.Errorf("spans %v", spans)
+	}
+	for _, logged := range o.logged {
+		if logged.TraceID().String() != callerTrace {
+			t.Errorf("logged in %v", logged)
+		}
+	}
+	if len(o.logged) != 3 {
+		t.Errorf("logged %d times", len(o.logged))
+	}
+}
+
+// readerKeys are a key that may read, and its token.
+func readerKeys(t *testing.T) (*query.Keys, string) {
+	t.Helper()
+	line, token, err := query.NewKey("reader", []string{query.ScopeRead}, time.Time{}, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := query.ParseKeys(strings.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys, token
+}
+
 func TestRoutesThatAreAskedForAllTheTimeHaveNoSpans(t *testing.T) {
 	t.Parallel()
 	o := observe(t, nil)
-	for _, target := range []string{"/", "/panel/index.html", "/healthz", "/readyz", "/metrics"} {
+	for _, target := range []string{"/", "/panel/index.html", "/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json"} {
 		if status := o.ask(http.MethodGet, target, "", "traceparent", sampled); status != http.StatusOK {
 			t.Errorf("%s: %d", target, status)
 		}
