@@ -62,6 +62,37 @@ func TestServiceShowsWhatChecksFound(t *testing.T) {
 	t.Logf("five checks in %s", time.Since(began).Round(time.Millisecond))
 }
 
+// TestACheckThatIsInterruptedTellsNothing: what it has not looked at may differ, and what it has may be all that does.
+func TestACheckThatIsInterruptedTellsNothing(t *testing.T) {
+	t.Parallel()
+	b, environ := setUp(t)
+	call(t, environ, "", "publish", "--generate", "80").want(t, exitOK)
+	readOut(t, b, environ)
+	conn, err := nats.Connect(b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	checks, err := consumer.FollowChecks(conn, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	before := b.server.NumClients()
+	p := start(t, environ, "rebuild", "--rate", "0.1")
+	eventually(t, "the check is under way", func() bool { return b.server.NumClients() > before })
+	if code := p.stop(t); code != exitLeftovers {
+		t.Fatalf("exit code %d: %s", code, p.stderr.String())
+	}
+	call(t, environ, "", "replay").want(t, exitOK)
+	eventually(t, "it is told of the other check", func() bool { return len(checks.Last()) > 0 })
+	if got := checks.Last(); len(got) != 1 || got[0].Command != "replay" {
+		t.Errorf("it is told of %+v", got)
+	}
+}
+
 func TestServiceShowsWhatReconcileFound(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
