@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,14 +25,15 @@ const (
 	imageMaxBytes = 60 << 20
 )
 
-// TestImage builds the image of the Dockerfile, but for the stage that compiles, which is done here with the same command, and
-// runs it: as its own user, without rights, with nothing to write to but its volume.
+// TestImage builds the image of the Dockerfile, but for the stage that compiles, which is done here with the same command,
+// and runs it: as its own user, without rights, with nothing to write to but its volume.
 func TestImage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short leaves out what takes tens of seconds")
 	}
 	t.Parallel()
 	stage := buildStage(t)
+	wantVersion(t, stage)
 	image := buildImage(t, stage)
 	image.wantConfig(t)
 	image.wantContent(t)
@@ -58,25 +59,16 @@ func dockerfileBuild(t *testing.T) string {
 	return found[1]
 }
 
-// buildStage makes a folder of what the compiling stage would leave, and looks whether the binary knows what it was given.
+// buildStage makes a folder of what the compiling stage would leave.
 func buildStage(t *testing.T) (stage string) {
 	t.Helper()
 	stage = t.TempDir()
 	compile := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(dockerfileBuild(t), "/out/", stage+"/out/"))
 	compile.Dir = "../.."
-	compile.Env = append(os.Environ(), "VERSION="+imageVersion, "REVISION="+imageRevision, "COMMIT_TIME="+imageTime, "TARGETOS=", "TARGETARCH=")
+	compile.Env = append(os.Environ(), "VERSION="+imageVersion, "REVISION="+imageRevision, "COMMIT_TIME="+imageTime,
+		"TARGETOS=", "TARGETARCH=")
 	if said, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
-	}
-	said, err := exec.CommandContext(t.Context(), filepath.Join(stage, "out/runmetrics"), "version", "--output", "json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := buildInfo()
-	want.Version, want.Revision, want.CommitTime, want.Dirty = imageVersion, imageRevision, imageTime, false
-	var got build
-	if err := json.Unmarshal(said, &got); err != nil || got != want {
-		t.Errorf("the binary says %s, want %+v", said, want)
 	}
 	const authorities = "etc/ssl/certs/ca-certificates.crt"
 	trusted, err := os.ReadFile("/" + authorities)
@@ -92,6 +84,21 @@ func buildStage(t *testing.T) (stage string) {
 		t.Fatal(err)
 	}
 	return stage
+}
+
+// wantVersion fails the test unless the binary knows what it was given.
+func wantVersion(t *testing.T, stage string) {
+	t.Helper()
+	said, err := exec.CommandContext(t.Context(), filepath.Join(stage, "out/runmetrics"), "version", "--output", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := buildInfo()
+	want.Version, want.Revision, want.CommitTime, want.Dirty = imageVersion, imageRevision, imageTime, false
+	var got build
+	if err := json.Unmarshal(said, &got); err != nil || got != want {
+		t.Errorf("the binary says %s, want %+v", said, want)
+	}
 }
 
 // builtImage is an image with its content unpacked.
@@ -160,7 +167,7 @@ func (i *builtImage) wantConfig(t *testing.T) {
 	if _, found := c.Volumes["/data"]; !found {
 		t.Errorf("volumes: %v", c.Volumes)
 	}
-	for label, want := range map[string]string{"version": imageVersion, "revision": imageRevision, "created": imageTime, "title": "runmetrics"} {
+	for label, want := range map[string]string{"version": imageVersion, "revision": imageRevision, "created": imageTime} {
 		if got := c.Labels["org.opencontainers.image."+label]; got != want {
 			t.Errorf("label %s is %q, want %q", label, got, want)
 		}
@@ -223,9 +230,6 @@ func (i *builtImage) container(t *testing.T) *container {
 // command is a container that is not started yet. It has a network of its own, so that no port is taken.
 func (c *container) command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	bind := func(to, from string, options ...string) map[string]any {
-		return map[string]any{"destination": to, "type": "bind", "source": from, "options": append(options, "bind", "nosuid", "nodev")}
-	}
 	spec := map[string]any{
 		"ociVersion": "1.0.2",
 		"root":       map[string]any{"path": c.image.root, "readonly": true},
@@ -236,7 +240,8 @@ func (c *container) command(t *testing.T, name string, args ...string) *exec.Cmd
 			"capabilities":    map[string]any{},
 			"noNewPrivileges": true,
 		},
-		"mounts": []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"}, bind("/data", c.data)},
+		"mounts": []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"},
+			map[string]any{"destination": "/data", "type": "bind", "source": c.data, "options": []string{"bind", "nosuid", "nodev"}}},
 		"linux": map[string]any{"namespaces": []any{map[string]string{"type": "pid"}, map[string]string{"type": "network"},
 			map[string]string{"type": "ipc"}, map[string]string{"type": "uts"}, map[string]string{"type": "mount"}}},
 	}
@@ -275,30 +280,14 @@ func (c *container) run(t *testing.T, args ...string) string {
 func (c *container) serves(t *testing.T) {
 	t.Helper()
 	const name, n = "service", 300
-	service := c.command(t, name, c.image.config.Cmd...)
-	var said syncBuffer
-	service.Stdout, service.Stderr = &said, &said
-	if err := service.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- service.Wait() }()
-	t.Cleanup(func() {
-		_ = c.runc("delete", "--force", name).Run() // it is gone, as a rule
-		if t.Failed() {
-			t.Logf("the container said: %s", said.String())
-		}
-	})
+	ended := c.start(t, name, c.image.config.Cmd...)
 	until(t, patience, "healthy", func() bool {
 		if len(ended) > 0 {
 			t.Fatal("the service has ended")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		check := c.runc("exec", name, "/runmetrics", "healthcheck")
-		return exec.CommandContext(ctx, check.Path, check.Args[1:]...).Run() == nil
+		return c.runc("exec", name, "/runmetrics", "healthcheck").Run() == nil
 	})
-	for _, args := range [][]string{{"publish", "--generate", "300"}, {"replay"}} {
+	for _, args := range [][]string{{"publish", "--generate", strconv.Itoa(n)}, {"replay"}} {
 		if out, err := c.runc(append([]string{"exec", name, "/runmetrics"}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v: %s", args, err, out)
 		}
@@ -320,4 +309,24 @@ func (c *container) serves(t *testing.T) {
 	case <-time.After(drainLimit):
 		t.Errorf("still runs %s after SIGTERM", drainLimit)
 	}
+}
+
+// start starts a container, which is removed with the test, and says how it ended.
+func (c *container) start(t *testing.T, name string, args ...string) <-chan error {
+	t.Helper()
+	running := c.command(t, name, args...)
+	var said syncBuffer
+	running.Stdout, running.Stderr = &said, &said
+	if err := running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- running.Wait() }()
+	t.Cleanup(func() {
+		_ = c.runc("delete", "--force", name).Run() // it is gone, as a rule
+		if t.Failed() {
+			t.Logf("the container said: %s", said.String())
+		}
+	})
+	return ended
 }

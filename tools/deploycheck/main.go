@@ -66,7 +66,9 @@ func (r *report) fault(where, format string, args ...any) {
 }
 
 func (r *report) print() error {
-	slices.SortFunc(r.Settings, func(a, b setting) int { return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(r.Settings, func(a, b setting) int {
+		return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.Name, b.Name))
+	})
 	slices.SortFunc(r.Calls, func(a, b call) int { return cmp.Compare(a.Where, b.Where) })
 	for _, fault := range r.faults {
 		fmt.Fprintln(os.Stderr, fault)

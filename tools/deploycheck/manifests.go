@@ -69,6 +69,19 @@ func (r *report) checkManifests() {
 	r.checkServing(c)
 }
 
+// kinds are the objects that are known, by version and kind.
+var kinds = map[string]func() meta.Object{
+	"v1 Namespace":                       func() meta.Object { return new(core.Namespace) },
+	"v1 ServiceAccount":                  func() meta.Object { return new(core.ServiceAccount) },
+	"v1 ConfigMap":                       func() meta.Object { return new(core.ConfigMap) },
+	"v1 Secret":                          func() meta.Object { return new(core.Secret) },
+	"v1 Service":                         func() meta.Object { return new(core.Service) },
+	"apps/v1 Deployment":                 func() meta.Object { return new(apps.Deployment) },
+	"batch/v1 Job":                       func() meta.Object { return new(batch.Job) },
+	"policy/v1 PodDisruptionBudget":      func() meta.Object { return new(policy.PodDisruptionBudget) },
+	"networking.k8s.io/v1 NetworkPolicy": func() meta.Object { return new(networking.NetworkPolicy) },
+}
+
 // decode reads one object into its own type. A field that the type does not have is a fault, and so is one that is given twice.
 func (r *report) decode(c *cluster, file string, document []byte) {
 	var head meta.TypeMeta
@@ -76,70 +89,49 @@ func (r *report) decode(c *cluster, file string, document []byte) {
 		r.fault(file, "%v", err)
 		return
 	}
-	where := file + " " + head.Kind
-	read := func(object meta.Object) bool {
-		if err := yaml.UnmarshalStrict(document, object); err != nil {
-			r.fault(where, "%v", err)
-			return false
-		}
-		if head.Kind != "Namespace" {
-			c.namespaceOf[where+" "+object.GetName()] = object.GetNamespace()
-		}
-		return true
-	}
-	switch head.APIVersion + " " + head.Kind {
-	case "v1 Namespace":
-		var o core.Namespace
-		if read(&o) {
-			c.namespaces = append(c.namespaces, o.Name)
-		}
-	case "v1 ServiceAccount":
-		var o core.ServiceAccount
-		if read(&o) {
-			c.accounts = append(c.accounts, o.Name)
-		}
-	case "v1 ConfigMap":
-		var o core.ConfigMap
-		if read(&o) {
-			c.configs[o.Name] = o
-		}
-	case "v1 Secret":
-		var o core.Secret
-		if read(&o) {
-			c.secrets[o.Name] = o
-		}
-	case "v1 Service":
-		var o core.Service
-		if read(&o) {
-			c.services = append(c.services, o)
-		}
-	case "apps/v1 Deployment":
-		var o apps.Deployment
-		if read(&o) {
-			r.checkSelector(where, o.Spec.Selector, o.Spec.Template.Labels)
-			replicas := int32(1)
-			if o.Spec.Replicas != nil {
-				replicas = *o.Spec.Replicas
-			}
-			c.pods = append(c.pods, pods{where, replicas, o.Spec.Template})
-		}
-	case "batch/v1 Job":
-		var o batch.Job
-		if read(&o) {
-			c.pods = append(c.pods, pods{where, 1, o.Spec.Template})
-		}
-	case "policy/v1 PodDisruptionBudget":
-		var o policy.PodDisruptionBudget
-		if read(&o) {
-			c.budgets = append(c.budgets, o)
-		}
-	case "networking.k8s.io/v1 NetworkPolicy":
-		var o networking.NetworkPolicy
-		if read(&o) {
-			c.networks = append(c.networks, o)
-		}
-	default:
+	made, known := kinds[head.APIVersion+" "+head.Kind]
+	if !known {
 		r.fault(file, "nothing is known of %s %s", head.APIVersion, head.Kind)
+		return
+	}
+	where, object := file+" "+head.Kind, made()
+	if err := yaml.UnmarshalStrict(document, object); err != nil {
+		r.fault(where, "%v", err)
+		return
+	}
+	c.add(where, object)
+	if d, is := object.(*apps.Deployment); is {
+		r.checkSelector(where, d.Spec.Selector, d.Spec.Template.Labels)
+	}
+}
+
+func (c *cluster) add(where string, object meta.Object) {
+	if _, is := object.(*core.Namespace); !is {
+		c.namespaceOf[where+" "+object.GetName()] = object.GetNamespace()
+	}
+	switch o := object.(type) {
+	case *core.Namespace:
+		c.namespaces = append(c.namespaces, o.Name)
+	case *core.ServiceAccount:
+		c.accounts = append(c.accounts, o.Name)
+	case *core.ConfigMap:
+		c.configs[o.Name] = *o
+	case *core.Secret:
+		c.secrets[o.Name] = *o
+	case *core.Service:
+		c.services = append(c.services, *o)
+	case *apps.Deployment:
+		replicas := int32(1)
+		if o.Spec.Replicas != nil {
+			replicas = *o.Spec.Replicas
+		}
+		c.pods = append(c.pods, pods{where, replicas, o.Spec.Template})
+	case *batch.Job:
+		c.pods = append(c.pods, pods{where, 1, o.Spec.Template})
+	case *policy.PodDisruptionBudget:
+		c.budgets = append(c.budgets, *o)
+	case *networking.NetworkPolicy:
+		c.networks = append(c.networks, *o)
 	}
 }
 

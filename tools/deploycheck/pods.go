@@ -11,13 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-func (r *report) checkSelector(where string, selector *meta.LabelSelector, of map[string]string) bool {
+func (r *report) checkSelector(where string, selector *meta.LabelSelector, of map[string]string) {
 	s, err := meta.LabelSelectorAsSelector(selector)
 	if err != nil || !s.Matches(labels.Set(of)) {
 		r.fault(where, "selects %s, which are not the labels %v", meta.FormatLabelSelector(selector), of)
-		return false
 	}
-	return true
 }
 
 func (r *report) checkPods(c *cluster, p pods) {
@@ -63,7 +61,8 @@ func (r *report) checkRestricted(where string, pod *core.PodSecurityContext, c c
 	case own.Privileged != nil && *own.Privileged:
 		r.fault(where, "is privileged")
 	}
-	if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+	limits, requests := c.Resources.Limits, c.Resources.Requests
+	if limits.Memory().IsZero() || requests.Memory().IsZero() || requests.Cpu().IsZero() {
 		r.fault(where, "says neither how much it needs nor how much it may have")
 	}
 	if !isPinned(c.Image) {
@@ -72,7 +71,8 @@ func (r *report) checkRestricted(where string, pod *core.PodSecurityContext, c c
 }
 
 func (r *report) checkProbes(where string, c core.Container) {
-	for name, probe := range map[string]*core.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe} {
+	probes := map[string]*core.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe}
+	for name, probe := range probes {
 		switch {
 		case probe == nil && len(c.Ports) == 0:
 		case probe == nil || probe.HTTPGet == nil:
@@ -85,7 +85,10 @@ func (r *report) checkProbes(where string, c core.Container) {
 
 func hasPort(ports []core.ContainerPort, wanted intstr.IntOrString) bool {
 	return slices.ContainsFunc(ports, func(p core.ContainerPort) bool {
-		return wanted.Type == intstr.String && p.Name == wanted.StrVal || wanted.Type == intstr.Int && p.ContainerPort == wanted.IntVal
+		if wanted.Type == intstr.String {
+			return p.Name == wanted.StrVal
+		}
+		return p.ContainerPort == wanted.IntVal
 	})
 }
 
@@ -153,34 +156,41 @@ func (r *report) noteContainer(c *cluster, where string, container core.Containe
 // checkServing follows everything that selects pods.
 func (r *report) checkServing(c *cluster) {
 	for _, s := range c.services {
-		where := manifest + " Service " + s.Name
 		for _, port := range s.Spec.Ports {
-			if !c.anyPods(s.Spec.Selector, func(p pods) bool { return hasPort(p.template.Spec.Containers[0].Ports, port.TargetPort) }) {
-				r.fault(where, "leads to no pod with port %s", port.TargetPort.String())
+			if !c.listens(s.Spec.Selector, port.TargetPort) {
+				r.fault(manifest+" Service "+s.Name, "leads to no pod with port %s", port.TargetPort.String())
 			}
 		}
 	}
 	for _, b := range c.budgets {
-		where := manifest + " PodDisruptionBudget " + b.Name
-		if !c.anyPods(b.Spec.Selector.MatchLabels, func(p pods) bool { return p.replicas > 1 }) {
-			r.fault(where, "is for no pods that there are several of")
+		if !slices.ContainsFunc(c.selected(b.Spec.Selector.MatchLabels), func(p pods) bool { return p.replicas > 1 }) {
+			r.fault(manifest+" PodDisruptionBudget "+b.Name, "is for no pods that there are several of")
 		}
 	}
 	for _, n := range c.networks {
-		where := manifest + " NetworkPolicy " + n.Name
 		for _, ingress := range n.Spec.Ingress {
 			for _, port := range ingress.Ports {
-				if !c.anyPods(n.Spec.PodSelector.MatchLabels, func(p pods) bool { return hasPort(p.template.Spec.Containers[0].Ports, *port.Port) }) {
-					r.fault(where, "lets in to port %s, which no pod has", port.Port.String())
+				if !c.listens(n.Spec.PodSelector.MatchLabels, *port.Port) {
+					r.fault(manifest+" NetworkPolicy "+n.Name, "lets in to port %s, which no pod has", port.Port.String())
 				}
 			}
 		}
 	}
 }
 
-// anyPods tells whether some of the pods that the labels select are as wanted.
-func (c *cluster) anyPods(selector map[string]string, wanted func(pods) bool) bool {
-	return slices.ContainsFunc(c.pods, func(p pods) bool {
-		return labels.SelectorFromSet(selector).Matches(labels.Set(p.template.Labels)) && wanted(p)
+// selected are the pods that have these labels.
+func (c *cluster) selected(by map[string]string) (list []pods) {
+	for _, p := range c.pods {
+		if labels.SelectorFromSet(by).Matches(labels.Set(p.template.Labels)) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// listens tells whether any pod that has these labels has the port.
+func (c *cluster) listens(by map[string]string, port intstr.IntOrString) bool {
+	return slices.ContainsFunc(c.selected(by), func(p pods) bool {
+		return slices.ContainsFunc(p.template.Spec.Containers, func(c core.Container) bool { return hasPort(c.Ports, port) })
 	})
 }
