@@ -48,7 +48,7 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" want:"debug, info, warn or error" help:"debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"text" help:"text or json, on stderr"`
 
-	OTLPEndpoint        string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of metrics, spans and log records, http://collector:4318; unset: none; other OTEL_* work, too"`
+	OTLPEndpoint        string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"collector of metrics, spans and logs, http://collector:4318; unset: none; also other OTEL_*"`
 	OTLPMetricsEndpoint string `env:"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" help:"another one of metrics, with its path, /v1/metrics"`
 	OTLPTracesEndpoint  string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"another one of spans, with its path, /v1/traces"`
 	OTLPLogsEndpoint    string `env:"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" help:"another one of log records, with its path, /v1/logs"`
