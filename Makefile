@@ -1,7 +1,7 @@
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-all lint bench sim studio publishers ci
+.PHONY: help dev test test-all lint bench sim studio publishers image ci
 
 dev: ## run everything embedded, with sample agents
 	go run ./cmd/runmetrics dev
@@ -31,6 +31,10 @@ studio: ## a real Next.js application with the files of query/studio, used with 
 publishers: ## publishing with the nats tool, built from its module (two minutes), and with nats-py where Python has it
 	RUNMETRICS_TEST_ALL=1 go test ./cmd/runmetrics -run 'TestNATSTool|TestReadmePublishes' -count=1 -v
 	python3 -c 'import nats' && RUNMETRICS_TEST_NATSPY=1 go test ./cmd/runmetrics -run TestPython -count=1 -v
+
+image: ## the container image runmetrics, which knows its version
+	docker build -t runmetrics --build-arg VERSION="$$(git describe --tags --always --dirty)" \
+		--build-arg REVISION="$$(git rev-parse HEAD)" --build-arg COMMIT_TIME="$$(git log -1 --format=%cI)" .
 
 ci: ## what .ci/run does
 	.ci/run
