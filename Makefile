@@ -16,10 +16,10 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## publishing, bare read, committed events/s by one stream and by several, replayed events/s, delays to store, live clients and Dataverse, what those cost, answers with a million runs (a quarter of an hour)
+bench: ## publishing, bare read, committed events/s by one stream and by several, replayed events/s, delays to store, live clients and Dataverse, what those and telemetry cost, answers with a million runs (a quarter of an hour)
 	go test -run '^$$' -bench '^BenchmarkPublish$$' -benchtime 1x ./events/publish
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^(BenchmarkPipeline|BenchmarkStreams)$$' -benchtime 3x -timeout 30m ./consumer
-	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^Benchmark(Dataverse|Replay|Live|Reads)' -benchtime 1x -timeout 30m ./cmd/runmetrics
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^Benchmark(Telemetry|Dataverse|Replay|Live|Reads)' -benchtime 1x -timeout 30m ./cmd/runmetrics
 
 sim: ## random histories with everything that may go wrong, on both stores: make sim RUNS=1000 SEED=1
 	RUNMETRICS_TEST_ALL=1 go test ./consumer/simulation -count=1 -v -timeout 24h \
