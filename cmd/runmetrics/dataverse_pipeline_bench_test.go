@@ -91,12 +91,9 @@ func fillStream(b *testing.B, js jetstream.JetStream, l load, total int) {
 	<-js.PublishAsyncComplete()
 }
 
-// commitAll runs a service until it has committed the whole stream, and returns how long that took.
+// commitAll runs a service, with a copy or not, until it has committed the whole stream, and returns how long that took.
 func commitAll(b *testing.B, environ map[string]string, copied, away bool, total uint64) time.Duration {
 	b.Helper()
-	if err := postgres.Migrate(b.Context(), environ["DATABASE_URL"]); err != nil {
-		b.Fatal(err)
-	}
 	if copied {
 		organization, err := emulator.New(emulator.Config{Limits: emulator.DefaultLimits(), Latency: 20 * time.Millisecond})
 		if err != nil {
@@ -108,6 +105,16 @@ func commitAll(b *testing.B, environ map[string]string, copied, away bool, total
 		server := httptest.NewServer(organization)
 		defer server.Close()
 		maps.Copy(environ, emulatorEnviron(server.URL))
+	}
+	return commitStream(b, environ, total, func(context.Context, *service) {})
+}
+
+// commitStream runs a service until it has committed the whole stream, with something beside it, and returns how long that
+// took.
+func commitStream(b *testing.B, environ map[string]string, total uint64, beside func(context.Context, *service)) time.Duration {
+	b.Helper()
+	if err := postgres.Migrate(b.Context(), environ["DATABASE_URL"]); err != nil {
+		b.Fatal(err)
 	}
 	cfg, err := loadConfig(environ, "")
 	if err != nil {
@@ -123,6 +130,7 @@ func commitAll(b *testing.B, environ map[string]string, copied, away bool, total
 	ended := make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- s.run(ctx) }()
+	go beside(ctx, s)
 	if err := s.watch.Wait(ctx, "RUN_EVENTS", total); err != nil {
 		b.Fatal(err)
 	}

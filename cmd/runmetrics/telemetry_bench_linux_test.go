@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
-	"github.com/apexsalesai/runmetrics/sinks/postgres"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
@@ -37,8 +35,9 @@ func BenchmarkTelemetry(b *testing.B) {
 	variants := []struct {
 		name    string
 		environ map[string]string
-		scraped bool
-	}{{"off", nil, false}, {"scraped each second", nil, true}, {"and sent to a collector", sent, true}}
+		beside  func(context.Context, *service)
+	}{{"off", nil, func(context.Context, *service) {}}, {"scraped each second", nil, scrapeEachSecond},
+		{"and sent to a collector", sent, scrapeEachSecond}}
 	took, worked := make([][]float64, len(variants)), make([][]float64, len(variants))
 	for b.Loop() {
 		for round := range rounds {
@@ -46,8 +45,9 @@ func BenchmarkTelemetry(b *testing.B) {
 				environ := map[string]string{"NATS_URL": broker.URL(), "DATA_DIR": b.TempDir(), "HTTP_ADDR": "127.0.0.1:0",
 					"DATABASE_URL": server.CreateDatabase(b), "DEPLOYMENT": fmt.Sprintf("bench-%d-%d", round, i)}
 				maps.Copy(environ, v.environ)
-				elapsed, cpu := commitScraped(b, environ, v.scraped, total)
-				took[i], worked[i] = append(took[i], elapsed.Seconds()), append(worked[i], cpu.Seconds())
+				before := processorTime(b)
+				took[i] = append(took[i], commitStream(b, environ, total, v.beside).Seconds())
+				worked[i] = append(worked[i], (processorTime(b) - before).Seconds())
 			}
 		}
 	}
@@ -98,43 +98,9 @@ func tracedBroker(b *testing.B, total int) *broker {
 	return broker
 }
 
-// commitScraped runs a service until it has committed the whole stream, and returns what that took.
-func commitScraped(b *testing.B, environ map[string]string, scraped bool, total uint64) (elapsed, cpu time.Duration) {
-	b.Helper()
-	if err := postgres.Migrate(b.Context(), environ["DATABASE_URL"]); err != nil {
-		b.Fatal(err)
-	}
-	cfg, err := loadConfig(environ, "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := openService(b.Context(), cfg, serving{sync: devSync}, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.close()
-	ctx, stop := context.WithTimeout(b.Context(), 5*time.Minute)
-	defer stop()
-	ended := make(chan error, 1)
-	before, began := processorTime(b), time.Now()
-	go func() { ended <- s.run(ctx) }()
-	if scraped {
-		go scrapeEachSecond(ctx, s.apiURL()+"/metrics")
-	}
-	if err := s.watch.Wait(ctx, "RUN_EVENTS", total); err != nil {
-		b.Fatal(err)
-	}
-	elapsed, cpu = time.Since(began), processorTime(b)-before
-	stop()
-	if err := <-ended; err != nil {
-		b.Fatal(err)
-	}
-	return elapsed, cpu
-}
-
-func scrapeEachSecond(ctx context.Context, address string) {
+func scrapeEachSecond(ctx context.Context, s *service) {
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.apiURL()+"/metrics", nil)
 		if err != nil {
 			return
 		}
