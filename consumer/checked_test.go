@@ -88,7 +88,8 @@ func TestOnlyACheckOfEverythingShowsThatAllIsWell(t *testing.T) {
 		{hears: []consumer.Checked{whole(3)}, want: &consumer.Checked{Command: "replay", At: noon, Left: 3, Whole: true}},
 		{hears: []consumer.Checked{part(0), part(1)}, want: &consumer.Checked{Command: "replay", At: noon, Left: 3, Whole: true}},
 		{hears: []consumer.Checked{part(7)}, want: &consumer.Checked{Command: "replay", At: noon, Left: 7, Whole: true}},
-		{hears: []consumer.Checked{{Command: "rebuild", At: noon, Whole: true}}, want: &consumer.Checked{Command: "replay", At: noon, Left: 7, Whole: true}},
+		{hears: []consumer.Checked{{Command: "rebuild", At: noon, Whole: true}},
+			want: &consumer.Checked{Command: "replay", At: noon, Left: 7, Whole: true}},
 		{hears: []consumer.Checked{whole(0)}, want: &consumer.Checked{Command: "replay", At: noon, Whole: true}},
 	} {
 		f.hears(t, step.hears...)

@@ -53,8 +53,10 @@ func TestMetricsNamedInAnExpression(t *testing.T) {
 	t.Parallel()
 	got := metricsNamedIn(`sum by (job) (rate(runmetrics_a_total{x="1", y=~"b|\\d", job!="runmetrics_b"}[5m])) / go_goroutines
 		> on (job) runmetrics:c:rate5m or process_d{} unless http_server_e_bucket{le="10"}`)
-	want := []namedMetric{{"runmetrics_a_total", []namedLabel{{"x", "=", "1"}, {"y", "=~", `b|\d`}, {"job", "!=", "runmetrics_b"}}},
-		{name: "go_goroutines"}, {name: "process_d"}, {"http_server_e_bucket", []namedLabel{{"le", "=", "10"}}}}
+	want := []namedMetric{
+		{"runmetrics_a_total", []namedLabel{{"x", "=", "1"}, {"y", "=~", `b|\d`}, {"job", "!=", "runmetrics_b"}}},
+		{name: "go_goroutines"}, {name: "process_d"}, {"http_server_e_bucket", []namedLabel{{"le", "=", "10"}}},
+	}
 	if len(got) != len(want) {
 		t.Fatalf("finds %+v", got)
 	}
@@ -157,7 +159,8 @@ func everythingOn(t *testing.T) shownMetrics {
 	var shown shownMetrics
 	eventually(t, "everything is shown", func() bool {
 		shown = readMetrics(t, ask(t, api+"/metrics", token).body)
-		for _, name := range []string{"runmetrics_drift_runs", "runmetrics_dataverse_delay_seconds_count", "runmetrics_commit_delay_seconds_count"} {
+		for _, name := range []string{"runmetrics_drift_runs", "runmetrics_commit_delay_seconds_count",
+			"runmetrics_dataverse_delay_seconds_count"} {
 			if shown[name] == nil {
 				return false
 			}

@@ -42,8 +42,9 @@ func (p *place) whole() bool { return p.Campaign == "" && p.Since.IsZero() && p.
 
 // measureChecks shows what checks have found, of each command that was heard of.
 func measureChecks(meter metric.Meter, checks func() []consumer.Checked) error {
-	drift, err := meter.Int64ObservableGauge("runmetrics.drift.runs", metric.WithDescription("Runs that differed and were left so "+
-		"when all were last checked by this command, or when some of them were since; absent where no process has told."))
+	drift, err := meter.Int64ObservableGauge("runmetrics.drift.runs",
+		metric.WithDescription("Runs that differed and were left so when all were last checked by this command, "+
+			"or when some of them were since; absent where no process has told."))
 	if err != nil {
 		return err
 	}

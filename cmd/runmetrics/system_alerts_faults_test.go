@@ -135,8 +135,10 @@ func alertsOfLimits(t *testing.T, s *system) *alertWorld {
 		}
 	}, func(t *testing.T) {
 		// A record that closes its run is sent at once, others ten minutes after they were refused.
-		w.send(t, &events.Event{Key: giant.Key, ID: "void", Type: events.ExecutionsVoided, OccurredAt: time.Now().UTC(), Voids: []string{"1"}})
-		w.send(t, &events.Event{Key: giant.Key, ID: "end", Type: events.RunFinished, OccurredAt: time.Now().UTC(), Outcome: events.OutcomeCompleted})
+		now := time.Now().UTC()
+		w.send(t, &events.Event{Key: giant.Key, ID: "void", Type: events.ExecutionsVoided, OccurredAt: now, Voids: []string{"1"}})
+		w.send(t, &events.Event{Key: giant.Key, ID: "end", Type: events.RunFinished, OccurredAt: now,
+			Outcome: events.OutcomeCompleted})
 	})
 	return w
 }
@@ -167,7 +169,7 @@ func alertsOfBudget(t *testing.T, s *system) *alertWorld {
 	o := s.onSQLite(t).withDataverse(t, emulator.Config{})
 	o.environ["DATAVERSE_DAILY_BUDGET"] = "300"
 	w := inhabited(t, o.world, "budget", 1)
-	w.rate = 1
+	w.rate = 2
 	w.goesWrong("more runs than rows of the day", "BudgetUsed ticket",
 		func(t *testing.T) { w.publishes(t, 400) },
 		func(t *testing.T) { w.restart(t, func() { delete(w.environ, "DATAVERSE_DAILY_BUDGET") }) })

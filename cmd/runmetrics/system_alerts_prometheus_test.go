@@ -60,7 +60,8 @@ func startMonitor(t *testing.T, jobs []string) *monitor {
 		t.Fatal(err)
 	}
 	m := &monitor{dir: t.TempDir()}
-	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\nrule_files: [rules.yml]\nscrape_configs:\n"
+	config := "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\n" +
+		"rule_files: [rules.yml]\nscrape_configs:\n"
 	for _, job := range jobs {
 		config += fmt.Sprintf("  - {job_name: %s, file_sd_configs: [{files: [targets/%s.json], refresh_interval: 1s}]}\n", job, job)
 	}
@@ -141,7 +142,8 @@ func (m *monitor) firing(t *testing.T) map[string]map[string]alert {
 func (m *monitor) fired(t *testing.T) []string {
 	t.Helper()
 	var list []string
-	for _, labels := range m.query(t, `count by (alertname, severity, part, job) (count_over_time(ALERTS{alertstate="firing"}[5m]))`) {
+	const recently = `count by (alertname, severity, part, job) (count_over_time(ALERTS{alertstate="firing"}[5m]))`
+	for _, labels := range m.query(t, recently) {
 		list = append(list, labels["job"]+": "+alertID(labels["alertname"], labels))
 	}
 	return list

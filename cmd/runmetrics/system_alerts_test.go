@@ -45,7 +45,9 @@ func wantQuiet(t *testing.T, m *monitor, worlds []*alertWorld) {
 	t.Helper()
 	var loads []*program
 	for _, w := range worlds {
-		loads = append(loads, w.start(t, w.environ, "publish", "--generate", strconv.Itoa(20*w.rate), "--rate", strconv.Itoa(2*w.rate), "--seed", "7"))
+		const seconds = 10
+		loads = append(loads, w.start(t, w.environ, "publish", "--generate", strconv.Itoa(seconds*w.rate),
+			"--rate", strconv.Itoa(w.rate), "--seed", "7"))
 	}
 	for _, load := range loads {
 		load.want(t, exitOK, patience)
@@ -170,7 +172,7 @@ type alertWorld struct {
 	services []*program
 	monitor  *monitor
 	js       jetstream.JetStream
-	rate     int // half the events a second of the load before anything goes wrong
+	rate     int // events a second of the load before anything goes wrong
 
 	afflictions []*affliction
 	now         int // which of them is under way
@@ -179,7 +181,7 @@ type alertWorld struct {
 // inhabited starts services in a world.
 func inhabited(t *testing.T, w *world, job string, services int) *alertWorld {
 	t.Helper()
-	a := &alertWorld{world: w, job: "runmetrics-" + job, js: jetStreamAt(t, w.environ["NATS_URL"]), rate: 10}
+	a := &alertWorld{world: w, job: "runmetrics-" + job, js: jetStreamAt(t, w.environ["NATS_URL"]), rate: 20}
 	for range services {
 		a.services = append(a.services, a.run(t))
 	}
