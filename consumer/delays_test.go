@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 func TestDelaysFallIntoTheirBuckets(t *testing.T) {
@@ -42,4 +45,26 @@ func TestDelaysFallIntoTheirBuckets(t *testing.T) {
 	if got.Counts != want.Counts || got.Seconds < want.Seconds*.999 || got.Seconds > want.Seconds*1.001 {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+}
+
+// BenchmarkMeasuring measures what a message costs for being measured, whoever looks at it or nobody.
+func BenchmarkMeasuring(b *testing.B) {
+	const messages = 10_000
+	now := time.Now()
+	items := make([]*item, messages)
+	batch := &sinks.Batch{Runs: make([]sinks.RunChange, messages/10)}
+	for i := range items {
+		items[i] = &item{time: now.Add(-time.Duration(messages-i) * 10 * time.Microsecond),
+			event: events.Event{Type: events.AgentFinished, Status: events.Succeeded, TokensIn: 1000, TokensOut: 2000,
+				Cost: events.Cost{Known: true, Nanos: 59_133_500}}}
+		run := &batch.Runs[i%len(batch.Runs)]
+		run.Events = append(run.Events, &items[i].event)
+	}
+	var delays Delays
+	var sums Sums
+	for b.Loop() {
+		delays.add(items, now)
+		sums.plus(sumsOf(batch))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/messages, "ns/message")
 }

@@ -39,7 +39,7 @@ func (s *databases) unsynced() badSetup {
 func (s *databases) standby() badSetup {
 	return badSetup{"database: a standby", func(t *testing.T) *broken {
 		name, environ := s.common()
-		s.do(t, name, "COPY (SELECT 1) TO PROGRAM 'touch standby.signal'")
+		s.do(t, name, "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; touch standby.signal'")
 		s.server.Stop(t)
 		s.server.Start(t)
 		return &broken{environ, s.advisedSQL(name)}

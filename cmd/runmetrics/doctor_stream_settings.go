@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/apexsalesai/runmetrics/events"
 )
 
 // consequence is what a setting of a stream that is not as it must be leads to.
@@ -39,6 +41,9 @@ func (d *doctor) examineSettings(subject string, info *jetstream.StreamInfo, dif
 	for _, difference := range differs {
 		name, _, _ := strings.Cut(difference, ": ")
 		of := consequences[name]
+		if name == "subjects" && oneOfSeveral(have) {
+			continue // the others may be another service's; where events go is looked at for all of them
+		}
 		switch {
 		case name == "max age" && (have.MaxAge == 0 || have.MaxAge > 0 && have.MaxAge >= leastOutageHours*30*time.Hour),
 			name == "max message size" && have.MaxMsgSize > largestEvent:
@@ -62,6 +67,12 @@ func (d *doctor) examineSettings(subject string, info *jetstream.StreamInfo, dif
 	for _, c := range list {
 		d.add(c)
 	}
+}
+
+// oneOfSeveral tells whether a stream has the subjects of its number, and so was made as one of several.
+func oneOfSeveral(have jetstream.StreamConfig) bool {
+	number := partition.FindStringSubmatch(have.Name)
+	return number != nil && slices.Equal(have.Subjects, []string{events.SubjectPrefix + "." + number[1] + ".*.*"})
 }
 
 // unmended are faults in settings that setup leaves alone.
