@@ -57,7 +57,7 @@ func (carrier) Keys() []string { return nil }
 
 // originOf is the span that published a message, nil where there is none or it is not sampled.
 func originOf(header nats.Header) *trace.SpanContext {
-	if len(header) == 0 || carrier(header).Get("traceparent") == "" {
+	if !mayBeTraced(header) {
 		return nil
 	}
 	origin := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), carrier(header)))
@@ -65,6 +65,11 @@ func originOf(header nats.Header) *trace.SpanContext {
 		return nil
 	}
 	return &origin
+}
+
+// mayBeTraced tells whether a carrier has the header. It is asked for every message.
+func mayBeTraced(header nats.Header) bool {
+	return len(header["traceparent"]) > 0 || len(header["Traceparent"]) > 0 || len(header["ce-traceparent"]) > 0
 }
 
 // attempt is one attempt to store a batch.
