@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		if testing.Short() {
 			return "40"
 		}
-		return "200"
+		return "140"
 	})
 	preset("rapid.seed", func() string { return strconv.FormatUint(rand.Uint64(), 10) })
 	ats.Register()
