@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -161,7 +162,21 @@ func alertsOfSecret(t *testing.T, s *system) *alertWorld {
 		organization.Inject(emulator.Fault{Kind: "expired-token", Path: "UpsertMultiple", Times: 1})
 		w.publishes(t, 5)
 	}, func(*testing.T) { organization.ClearFaults() })
+	w.goesWrong("NATS is stopped", "SinkFailing page nats", func(*testing.T) { w.broker.Stop() }, w.startsNATS)
 	return w
+}
+
+// startsNATS starts the broker again where it was.
+func (w *alertWorld) startsNATS(t *testing.T) {
+	t.Helper()
+	was := &Config{DataDir: strings.TrimSuffix(w.broker.server.StoreDir(), "/nats/jetstream"), Deployment: "test",
+		NATSListen: strings.TrimPrefix(w.environ["NATS_URL"], "nats://")}
+	again, err := startBroker(was, devSync, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Stop)
+	w.broker = again
 }
 
 func alertsOfBudget(t *testing.T, s *system) *alertWorld {
