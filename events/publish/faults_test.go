@@ -194,7 +194,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 	}})
 	between.deaf.Store(true)
 	fill(t, p, 5)
-	until(t, "the broker has them", func() bool { return b.messages(t) == 5 })
+	until(t, "the broker has them, and its answers are lost", func() bool { return b.messages(t) == 5 && between.lost.Load() == 5 })
 	between.deaf.Store(false)
 	must(t, p.Flush(t.Context()))
 	if b.messages(t) != 5 || duplicates.Load() != 5 {

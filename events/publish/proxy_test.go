@@ -1,6 +1,7 @@
 package publish_test
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ type proxy struct {
 	to       string
 	carrying sync.WaitGroup
 	deaf     atomic.Bool  // what the broker says is swallowed
+	lost     atomic.Int64 // acknowledgements that were swallowed
 	stuck    sync.RWMutex // while it is locked nothing passes, and nothing is taken
 
 	mu    sync.Mutex
@@ -88,6 +90,7 @@ func (p *proxy) carry(from, to net.Conn, swallowed *atomic.Bool) {
 			return
 		}
 		if swallowed != nil && swallowed.Load() {
+			p.lost.Add(int64(bytes.Count(buffer[:n], []byte(`"seq":`))))
 			continue
 		}
 		p.stuck.RLock()
