@@ -144,7 +144,7 @@ func healthy(t *testing.T) map[string]string {
 	return environ
 }
 
-// idleAddress is one where nobody listens, for now.
+// idleAddress is one where nobody listens when it is asked for.
 func idleAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -185,8 +185,9 @@ func testPanelLive(t *testing.T, w *panelWorld, p *tab) {
 		t.Errorf("shown only %s after it was published", median)
 	}
 	w.caughtUp(t)
-	want := fmt.Sprint(w.api(t, "/"+eval[string](p, "document.querySelector('.tiles').dataset.source"))["tokensIn"])
-	p.until("the tiles follow", fmt.Sprintf("document.querySelector('[data-figure=tokens] data').value === '%s'", want))
+	// The last event changes the rate: the agent that never came did not succeed.
+	want := fmt.Sprint(w.api(t, "/"+eval[string](p, "document.querySelector('.tiles').dataset.source"))["successRate"])
+	p.until("the tiles follow", fmt.Sprintf("document.querySelector('[data-figure=successRate] data').value === '%s'", want))
 	w.wantTiles(p)
 	if !eval[bool](p, "window.sameDocument === true") {
 		t.Error("the page was loaded again")
