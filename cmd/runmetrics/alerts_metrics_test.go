@@ -140,6 +140,7 @@ func everythingOn(t *testing.T) shownMetrics {
 	environ["LOG_FORMAT"] = "json"
 	organization := testEmulator(t, false)
 	environ = with(environ, testOrganization(t, organization))
+	environ["API_RATE_LIMIT"] = "0" // it is asked until everything is shown
 	line, token := newToken(t, "prometheus", "--scopes", "read")
 	environ["API_KEYS_FILE"] = filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(environ["API_KEYS_FILE"], []byte(line), 0o600); err != nil {

@@ -143,5 +143,5 @@ func (d *doctor) examineSync(subject string) {
 			"set NATS_SYNC=always, or leave it out, and restart runmetrics run")
 		return
 	}
-	d.ok(areaNATS, subject, "one copy, on this machine, synced before each acknowledgement")
+	d.ok(areaNATS, subject, "one copy, on this machine; runmetrics run syncs it before each acknowledgement, dev every 2m")
 }
