@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -44,8 +45,7 @@ func planStream(ctx context.Context, js jetstream.JetStream, name string, subjec
 		want := consumer.StreamConfig(name, cmp.Or(maxBytes, absent))
 		want.Subjects = subjects
 		return change{Created: true, apply: func(ctx context.Context) error {
-			_, err := js.CreateStream(ctx, want)
-			return explainOverlap(err)
+			return explainOverlap(makeStream(ctx, js, want))
 		}}, nil
 	}
 	if err != nil {
@@ -59,6 +59,30 @@ func planStream(ctx context.Context, js jetstream.JetStream, name string, subjec
 		_, err := js.UpdateStream(ctx, next)
 		return explainOverlap(err)
 	}}, nil
+}
+
+const (
+	// notMade is JetStream's code for a stream whose files could not be made.
+	notMade    jetstream.ErrorCode = 10049
+	makeTries                      = 5
+	againAfter                     = 200 * time.Millisecond
+)
+
+// makeStream makes a stream. A server that still removes the directory of its last one was seen to fail at it, so it is
+// asked again.
+func makeStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	for try := 1; ; try++ {
+		_, err := js.CreateStream(ctx, want)
+		var answer *jetstream.APIError
+		if try == makeTries || !errors.As(err, &answer) || answer.ErrorCode != notMade {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(againAfter):
+		}
+	}
 }
 
 // subjectsOverlap is JetStream's code for subjects that another stream has.
