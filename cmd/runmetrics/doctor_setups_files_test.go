@@ -64,7 +64,7 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 		{"a full disk", func(t *testing.T) *broken {
 			small, err := sinktest.SmallDisk(t, 20_000_000)
 			if err != nil {
-				t.Skip(err)
+				missing(t, err.Error())
 			}
 			_, environ := setUpBroker(t)
 			good := environ["DATA_DIR"]
@@ -74,7 +74,7 @@ func TestDoctorFindsWhatIsWrongWithFiles(t *testing.T) {
 		{"a stream that may outgrow its disk", func(t *testing.T) *broken {
 			disk, err := sinktest.SmallDisk(t, 3_000_000_000) // of memory, which takes only what is stored there
 			if err != nil {
-				t.Skip(err)
+				missing(t, err.Error())
 			}
 			environ := embeddedService(t, map[string]string{"DATA_DIR": disk})
 			call(t, environ, "", "setup", "--max-bytes", "50GB").want(t, exitOK)
