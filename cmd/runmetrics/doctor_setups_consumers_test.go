@@ -74,6 +74,13 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 			}}
 		}, verdictWarn, "nats", subject, []string{"nobody reads stream RUN_EVENTS"},
 			[]string{"start runmetrics run with DEPLOYMENT=main"}},
+	})
+}
+
+func TestDoctorFindsWhatTheServerDoesNotGive(t *testing.T) {
+	t.Parallel()
+	notInShort(t)
+	testSetups(t, []badSetup{
 		{"a right is missing", func(t *testing.T) *broken {
 			g := startGuarded(t)
 			call(t, g.environ, "", "setup").want(t, exitOK)

@@ -51,7 +51,7 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 	t.Parallel()
 	notInShort(t)
 	well := healthy(t)
-	// using is a well system with variables that are not.
+	// on is a well system with variables that are not.
 	on := func(more map[string]string) map[string]string { return with(well, more) }
 	day := func(days int) string { return time.Now().AddDate(0, 0, days).UTC().Format(time.DateOnly) }
 	const area = "http"
@@ -97,6 +97,16 @@ func TestDoctorFindsWhatIsWrongWithTheAPI(t *testing.T) {
 			return &broken{on(map[string]string{"API_KEYS_FILE": keys}),
 				func(t *testing.T, _ *broken, fix string) { runShell(t, fix, "chmod") }}
 		}, verdictFail, area, "keys", []string{"everybody on this machine can write"}, []string{"chmod o-rwx"}},
+	})
+}
+
+func TestDoctorFindsWhatIsWrongWithCertificatesAndAddresses(t *testing.T) {
+	t.Parallel()
+	notInShort(t)
+	well := healthy(t)
+	on := func(more map[string]string) map[string]string { return with(well, more) }
+	const area = "http"
+	testSetups(t, []badSetup{
 		{"others may read the private key", func(t *testing.T) *broken {
 			cert, key := writeNamedCertificate(t, time.Now().AddDate(0, 0, 90), "metrics.test")
 			mode(t, key, 0o644)

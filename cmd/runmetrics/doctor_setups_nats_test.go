@@ -71,6 +71,13 @@ func TestDoctorFindsWhyNATSCannotBeReached(t *testing.T) {
 			return &broken{with(environ, map[string]string{"NATS_URL": both}),
 				set(map[string]string{"NATS_URL": environ["NATS_URL"]})}
 		}, verdictWarn, "nats", "servers", []string{"of NATS_URL does not answer"}, []string{"take it out of NATS_URL"}},
+	})
+}
+
+func TestDoctorFindsThatJetStreamIsMissing(t *testing.T) {
+	t.Parallel()
+	notInShort(t)
+	testSetups(t, []badSetup{
 		{"JetStream is not enabled", func(t *testing.T) *broken {
 			s := testServer(t, func(o *server.Options) { o.JetStream = false })
 			address := s.Addr().String()

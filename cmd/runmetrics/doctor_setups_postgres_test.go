@@ -15,7 +15,7 @@ func TestDoctorFindsWhatIsWrongWithPostgres(t *testing.T) {
 	notInShort(t)
 	s := startDatabases(t)
 	t.Run("each with a database of its own", func(t *testing.T) {
-		testSetups(t, slices.Concat(s.unreachable(), s.unusable(), s.ways()))
+		testSetups(t, slices.Concat(s.unreachable(), s.unusable(), s.hampered(), s.ways()))
 	})
 	t.Run("the server does not sync", func(t *testing.T) { testSetups(t, []badSetup{s.unsynced()}) })
 	t.Run("the server is a standby", func(t *testing.T) { testSetups(t, []badSetup{s.standby()}) })
@@ -121,15 +121,6 @@ func (s *databases) unreachable() []badSetup {
 func (s *databases) unusable() []badSetup {
 	const area = "database"
 	// set up, then broken by statements with the database's name in the place of %s.
-	after := func(statements ...string) func(*testing.T) *broken {
-		return func(t *testing.T) *broken {
-			name, environ := s.database(t)
-			for _, statement := range statements {
-				s.do(t, name, strings.ReplaceAll(statement, "%s", name))
-			}
-			return &broken{environ, s.advisedSQL(name)}
-		}
-	}
 	return []badSetup{
 		{"database: no tables", func(t *testing.T) *broken {
 			return &broken{with(s.nats, map[string]string{"DATABASE_URL": s.server.CreateDatabase(t),
@@ -166,6 +157,22 @@ func (s *databases) unusable() []badSetup {
 			s.do(t, name, "REVOKE USAGE ON SCHEMA public FROM PUBLIC")
 			return &broken{edited(environ, func(u *url.URL) { u.User = url.User(role) }), s.advisedSQL(name)}
 		}, verdictFail, area, "rights", []string{"lacks rights"}, []string{"GRANT USAGE ON SCHEMA"}},
+	}
+}
+
+// hampered are databases that are there and do not do all that is wanted.
+func (s *databases) hampered() []badSetup {
+	const area = "database"
+	after := func(statements ...string) func(*testing.T) *broken {
+		return func(t *testing.T) *broken {
+			name, environ := s.database(t)
+			for _, statement := range statements {
+				s.do(t, name, strings.ReplaceAll(statement, "%s", name))
+			}
+			return &broken{environ, s.advisedSQL(name)}
+		}
+	}
+	return []badSetup{
 		{"database: read-only", after(`ALTER DATABASE %s SET default_transaction_read_only = on`),
 			verdictFail, area, "writes", []string{"transactions are read-only"},
 			[]string{"RESET default_transaction_read_only"}},
