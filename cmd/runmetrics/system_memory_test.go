@@ -219,7 +219,13 @@ func publishEach(t *testing.T, js jetstream.JetStream, messages iter.Seq[*nats.M
 
 // peakMemory is the most memory that the process has needed so far, in bytes; 0 where the system does not tell, and of one that
 // is ending.
-func (p *program) peakMemory(t *testing.T) int64 {
+func (p *program) peakMemory(t testing.TB) int64 {
+	t.Helper()
+	return p.memory(t, "VmHWM")
+}
+
+// memory is how much memory the process has, by one of the lines of /proc/<pid>/status, in bytes; 0 where peakMemory is.
+func (p *program) memory(t testing.TB, line string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
 	if os.IsNotExist(err) || errors.Is(err, syscall.ESRCH) {
@@ -228,8 +234,8 @@ func (p *program) peakMemory(t *testing.T) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(status)) {
-		if text, found := strings.CutPrefix(line, "VmHWM:"); found {
+	for said := range strings.Lines(string(status)) {
+		if text, found := strings.CutPrefix(said, line+":"); found {
 			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
 			if err != nil {
 				t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 const patience = 90 * time.Second
 
 // setting is a number that the environment may set otherwise for longer tests, or to repeat one.
-func setting(t *testing.T, name string, preset uint64) uint64 {
+func setting(t testing.TB, name string, preset uint64) uint64 {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
@@ -59,7 +59,7 @@ type program struct {
 }
 
 // start starts the program with exactly this environment. It dies with the test.
-func (s *system) start(t *testing.T, environ map[string]string, args ...string) *program {
+func (s *system) start(t testing.TB, environ map[string]string, args ...string) *program {
 	t.Helper()
 	p := &program{command: exec.Command(s.binary, args...), ended: make(chan struct{})}
 	p.command.Env = []string{"LOG_FORMAT=json"}
@@ -92,7 +92,7 @@ func (s *system) start(t *testing.T, environ map[string]string, args ...string) 
 }
 
 // serve starts a service and waits until it is running.
-func (s *system) serve(t *testing.T, environ map[string]string, args ...string) *program {
+func (s *system) serve(t testing.TB, environ map[string]string, args ...string) *program {
 	t.Helper()
 	p := s.start(t, environ, args...)
 	until(t, patience, "the service is running", func() bool {
@@ -111,7 +111,7 @@ func (s *system) serve(t *testing.T, environ map[string]string, args ...string) 
 }
 
 // call runs the program to its end, which must be a good one.
-func (s *system) call(t *testing.T, environ map[string]string, args ...string) *program {
+func (s *system) call(t testing.TB, environ map[string]string, args ...string) *program {
 	t.Helper()
 	p := s.start(t, environ, args...)
 	p.want(t, exitOK, patience)
@@ -129,7 +129,7 @@ func (p *program) over() bool {
 }
 
 // want waits for the end of the process and returns how long that took. Another exit code fails the test.
-func (p *program) want(t *testing.T, code int, limit time.Duration) time.Duration {
+func (p *program) want(t testing.TB, code int, limit time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
 	select {
@@ -144,7 +144,7 @@ func (p *program) want(t *testing.T, code int, limit time.Duration) time.Duratio
 }
 
 // kill is kill -9, and returns when the process is gone.
-func (p *program) kill(t *testing.T) {
+func (p *program) kill(t testing.TB) {
 	t.Helper()
 	_ = p.command.Process.Kill() // it may have ended
 	<-p.ended
@@ -154,7 +154,7 @@ func (p *program) kill(t *testing.T) {
 const drainLimit = 10 * time.Second
 
 // terminate is SIGTERM, which must end the process cleanly and in time. It returns how long that took.
-func (p *program) terminate(t *testing.T) time.Duration {
+func (p *program) terminate(t testing.TB) time.Duration {
 	t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("SIGTERM: %v", err)
@@ -186,7 +186,7 @@ func (p *program) ask(path string) (answer, error) {
 }
 
 // get asks the API, which must answer something.
-func (p *program) get(t *testing.T, path string) answer {
+func (p *program) get(t testing.TB, path string) answer {
 	t.Helper()
 	a, err := p.ask(path)
 	if err != nil {
@@ -196,7 +196,7 @@ func (p *program) get(t *testing.T, path string) answer {
 }
 
 // read gets a path that must be there and reads its JSON into v.
-func (p *program) read(t *testing.T, path string, v any) {
+func (p *program) read(t testing.TB, path string, v any) {
 	t.Helper()
 	a := p.get(t, path)
 	if a.status != http.StatusOK {
@@ -217,7 +217,7 @@ type readiness struct {
 	}
 }
 
-func (p *program) ready(t *testing.T) readiness {
+func (p *program) ready(t testing.TB) readiness {
 	t.Helper()
 	var r readiness
 	p.read(t, "/readyz", &r)
@@ -225,7 +225,7 @@ func (p *program) ready(t *testing.T) readiness {
 }
 
 // position is how far the service has committed, as it says itself.
-func (p *program) position(t *testing.T) uint64 {
+func (p *program) position(t testing.TB) uint64 {
 	t.Helper()
 	if r := p.ready(t); len(r.Streams) == 1 {
 		return r.Streams[0].Position

@@ -89,7 +89,7 @@ func (w *world) publish(t *testing.T, l load, n, rate int) *program {
 
 // openDatabase opens the database of an environment beside the services. With SQLite nobody may kill one meanwhile: who
 // opens the file first after that mends it, and this is to be the service.
-func openDatabase(t *testing.T, environ map[string]string) *sql.DB {
+func openDatabase(t testing.TB, environ map[string]string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", environ["DATABASE_URL"]
 	if source == "" {
