@@ -30,10 +30,14 @@ type broker struct {
 	js     jetstream.JetStream
 }
 
-func startBroker(t testing.TB) *broker {
+func startBroker(t testing.TB, change ...func(*server.Options)) *broker {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{ServerName: t.Name(), JetStream: true, StoreDir: t.TempDir(),
-		DontListen: true, NoSigs: true, NoLog: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20})
+	options := &server.Options{ServerName: t.Name(), JetStream: true, StoreDir: t.TempDir(),
+		DontListen: true, NoSigs: true, NoLog: true, JetStreamMaxStore: 4 << 30, JetStreamMaxMemory: 64 << 20}
+	for _, f := range change {
+		f(options)
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,179 @@
+package consumer_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+// distance is how far away a database is in one direction, where it is not on this machine.
+const distance = 15 * time.Millisecond
+
+// line is one of the table.
+type line struct {
+	name    string
+	events  int
+	of      *line // the rate is compared with its rate in the same round; may be nil
+	measure func(tb testing.TB) sample
+	samples []sample // of the rounds
+}
+
+// section is the lines of one stream of events.
+type section struct {
+	title string
+	lines []*line
+}
+
+// table is what BenchmarkPipeline prints.
+type table struct {
+	server   *sinktest.PostgresServer
+	sections []section
+	delays   []*line
+
+	bare, pinned, postgres, sqlite, distant, rows, upsert *line
+
+	stored, fromRows, fromUpsert map[string]runResult // of the round under way
+	ours, views                  looks
+}
+
+// newTable makes the streams, which hold all their events from then on.
+func newTable(b *testing.B) *table {
+	n := benchEvents(b)
+	t := &table{server: sinktest.StartPostgres(b)}
+	t.mixed(b, n)
+	few := max(n/5, 1)
+	t.shape(b, "1 agent a run", workload{few, 1, 1})
+	t.shape(b, "1,000 agents a run, interleaved over 40 runs", workload{few, 1_000, 40})
+	t.shape(b, "one run", workload{few, few, 1})
+	t.live(max(n/100, 1))
+	return t
+}
+
+const tenAgents = "10 agents a run, interleaved over 40 runs"
+
+// mixed adds what is measured with the stream of n events.
+func (t *table) mixed(b *testing.B, n int) {
+	k := startBroker(b)
+	k.fill(b, n)
+	// Runs are whole where a number of events is a multiple of these.
+	whole := func(n int) int { return max(n/400*400, min(n, 400)) }
+	fewer, few := whole(n/2), whole(n/10)
+	t.bare = &line{name: "read by a bare consumer", events: n}
+	t.bare.measure = func(tb testing.TB) sample { return k.bareRead(tb, t.server, n) }
+	t.pinned = &line{name: "read by the pipeline's consumer, no more", events: n, of: t.bare}
+	t.pinned.measure = func(tb testing.TB) sample { return k.pinnedRead(tb, t.server, n) }
+	t.postgres = &line{name: "committed to Postgres", events: n, of: t.bare}
+	t.postgres.measure = func(tb testing.TB) sample { return t.commit(tb, k, n) }
+	t.sqlite = &line{name: "committed to SQLite", events: fewer, of: t.bare}
+	t.sqlite.measure = func(tb testing.TB) sample { return k.commitAll(tb, t.server, openSQLite(tb), fewer) }
+	t.distant = &line{name: "committed to Postgres 30 ms away", events: fewer, of: t.bare}
+	t.distant.measure = func(tb testing.TB) sample {
+		dsn := t.server.CreateDatabase(tb)
+		return k.commitAll(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)), fewer)
+	}
+	t.rows = &line{name: "by hand: raw rows and a view", events: few, of: t.bare}
+	t.rows.measure = func(tb testing.TB) (result sample) {
+		result, t.fromRows = t.byHand(tb, k, rawRows, few)
+		return result
+	}
+	t.upsert = &line{name: "by hand: additive upsert, not exact", events: few, of: t.bare}
+	t.upsert.measure = func(tb testing.TB) (result sample) {
+		result, t.fromUpsert = t.byHand(tb, k, additiveUpsert, few)
+		return result
+	}
+	t.sections = append(t.sections, section{tenAgents,
+		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.upsert}})
+}
+
+// shape adds what is measured with a stream of another shape.
+func (t *table) shape(b *testing.B, title string, w workload) {
+	k := startBroker(b)
+	k.publishAll(b, w)
+	bare := &line{name: "read by a bare consumer", events: w.events}
+	bare.measure = func(tb testing.TB) sample { return k.bareRead(tb, t.server, w.events) }
+	committed := &line{name: "committed to Postgres", events: w.events, of: bare}
+	committed.measure = func(tb testing.TB) sample {
+		return k.commitAll(tb, t.server, openPostgres(tb, t.server), w.events)
+	}
+	t.sections = append(t.sections, section{title, []*line{bare, committed}})
+}
+
+// live adds what is measured while events are published: n through a broker that syncs, and delays.
+func (t *table) live(n int) {
+	synced := &line{name: "published and committed at once", events: n}
+	synced.measure = func(tb testing.TB) sample { return syncedCommits(tb, t.server, workload{n, 10, 40}) }
+	t.sections = append(t.sections, section{"each event synced to disk by the broker, NATS_SYNC=always", []*line{synced}})
+	near := &line{name: "Postgres on this machine"}
+	near.measure = func(tb testing.TB) sample { return delays(tb, t.server, openPostgres(tb, t.server)) }
+	far := &line{name: "Postgres 30 ms away"}
+	far.measure = func(tb testing.TB) sample {
+		dsn := t.server.CreateDatabase(tb)
+		return delays(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)))
+	}
+	t.delays = []*line{near, far}
+}
+
+// commit measures the pipeline and keeps its results for who is compared with it.
+func (t *table) commit(tb testing.TB, k *broker, n int) sample {
+	tb.Helper()
+	dsn := t.server.CreateDatabase(tb)
+	result := k.commitAll(tb, t.server, openPostgresBy(tb, dsn, dsn), n)
+	conn := connectTo(tb, dsn)
+	t.stored = resultsOf(tb, conn, storedResults)
+	t.ours.add(tb, conn, "campaign_metrics")
+	return result
+}
+
+// byHand measures a baseline and returns its results.
+func (t *table) byHand(tb testing.TB, k *broker, l *baseline, n int) (result sample, found map[string]runResult) {
+	tb.Helper()
+	conn := l.connect(tb, t.server)
+	m := startStopwatch(tb, t.server)
+	l.run(tb, k, conn, n)
+	result = m.stop(tb, n)
+	found = resultsOf(tb, conn, l.results)
+	if l == rawRows {
+		t.views.add(tb, conn, "run_metrics")
+	}
+	return result, found
+}
+
+// measure measures each line once. Every other round goes through them backwards: what gets better or worse within a round
+// is not for ever at the cost of the same ones.
+func (t *table) measure(b *testing.B, round int) {
+	lines := t.lines()
+	if round%2 == 1 {
+		slices.Reverse(lines)
+	}
+	for _, l := range lines {
+		scoped(b, func(tb testing.TB) { l.samples = append(l.samples, l.measure(tb)) })
+	}
+	compareResults(b, t.fromRows, t.stored, t.rows.events/10)
+	compareResults(b, t.fromUpsert, t.stored, t.rows.events/10)
+}
+
+// lines are all of them, of each section and the delays.
+func (t *table) lines() []*line {
+	var all []*line
+	for _, s := range t.sections {
+		all = append(all, s.lines...)
+	}
+	return append(all, t.delays...)
+}
+
+// looks are how many milliseconds looks at results took: at all runs and at one.
+type looks struct{ all, one []float64 }
+
+// add looks at a table or view after its statistics were brought up to date, as the server does by itself before long.
+func (l *looks) add(tb testing.TB, conn *pgx.Conn, relation string) {
+	tb.Helper()
+	if _, err := conn.Exec(tb.Context(), "VACUUM ANALYZE"); err != nil {
+		tb.Fatal(err)
+	}
+	l.all = append(l.all, look(tb, conn, lookAtAll+relation))
+	l.one = append(l.one, look(tb, conn, lookAtOne+relation+ofOneRun))
+}
