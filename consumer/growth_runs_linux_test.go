@@ -1,0 +1,162 @@
+package consumer_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
+	"github.com/apexsalesai/runmetrics/sinks/sinktest"
+)
+
+// BenchmarkGrowthRuns measures what an event costs the store while ever more runs are in it, ten times as many from size to
+// size, up to RUNMETRICS_BENCH_RUNS (1,000,000): commits of new runs, of runs in memory, and of runs that have to be read
+// back. The rows that are there before were written in bulk, see fillRuns. Each size has a Postgres of its own with the
+// default settings, or a file.
+func BenchmarkGrowthRuns(b *testing.B) {
+	sizes := growingTo(10_000, 10, growthSize(b, "RUNMETRICS_BENCH_RUNS", 1_000_000))
+	rounds := growthSize(b, "RUNMETRICS_BENCH_ROUNDS", 5)
+	b.Run("Postgres", func(b *testing.B) {
+		measureGrowth(b, sizes, rounds, func() grownDatabase {
+			return newPostgresDatabase(b, sinktest.StartPostgres(b), false)
+		})
+	})
+	b.Run("SQLite", func(b *testing.B) {
+		measureGrowth(b, sizes, rounds, func() grownDatabase { return newSQLiteDatabase(b, false) })
+	})
+}
+
+func measureGrowth(b *testing.B, sizes []int, rounds int, create func() grownDatabase) {
+	var stores []*grownStore
+	for _, runs := range sizes {
+		stores = append(stores, growStore(b, create(), runs))
+	}
+	for range rounds {
+		for _, g := range stores {
+			g.round(b)
+		}
+	}
+	for _, g := range stores {
+		g.check(b)
+	}
+	b.ReportMetric(0, "ns/op")
+	fmt.Printf("\nµs for an event, median of %d rounds (least-most), %s\n", rounds, stores[0].name)
+	fmt.Printf("%-44s %12s %22s %22s %22s %10s\n", "commits of", "runs stored", "passed", "this process", "Postgres", "log, B")
+	for _, kind := range growthKinds {
+		for _, g := range stores {
+			list := g.costs[kind]
+			fmt.Printf("%-44s %12d %22v %22v %22v %10.0f\n", kind, g.runs,
+				spreadOf(list, func(c cost) float64 { return c.each(c.wall) }),
+				spreadOf(list, func(c cost) float64 { return c.each(c.process) }),
+				spreadOf(list, func(c cost) float64 { return c.each(c.server) }),
+				spreadOf(list, func(c cost) float64 { return float64(c.log) / float64(c.events) }).median)
+		}
+	}
+}
+
+// What a commit holds, always of growthBatch runs.
+const (
+	growthBatch = 1_000
+	growthTimes = 5 // commits of a kind in each round
+
+	newRuns    = "1,000 new runs, 10 events each"
+	runsInside = "1,000 runs in memory, one event each"
+	runsBack   = "1,000 runs to be read back, one event each"
+)
+
+var growthKinds = []string{newRuns, runsInside, runsBack}
+
+// grownStore is a store that holds many runs.
+type grownStore struct {
+	grownDatabase
+	meter
+	store  sinks.Store
+	runs   int          // that were there before anything was measured
+	stored []events.Key // of these, at random places of all indexes
+	costs  map[string][]cost
+
+	added, executed, changes int // runs, executions and changes of runs since
+}
+
+func growStore(b *testing.B, d grownDatabase, runs int) *grownStore {
+	g := &grownStore{grownDatabase: d, runs: runs, costs: make(map[string][]cost)}
+	began := time.Now()
+	g.stored = fillRuns(b, d, runs)
+	fmt.Printf("%s: %d runs were filled in within %v\n", d.name, runs, time.Since(began).Round(time.Second))
+	g.store = d.open(b)
+	g.meter = meter{d.server, d.sql(b, "")}
+	return g
+}
+
+func (g *grownStore) round(b *testing.B) {
+	w := sinktest.NewWriter(b, g.store, "RUN_EVENTS")
+	var inside []events.Key
+	g.measureKind(b, newRuns, 10, func(timed func(func() error)) {
+		inside = growthKeys(g.added, growthBatch)
+		g.added += growthBatch
+		batch := w.Fold(g.eventsOf(inside, 10)...)
+		timed(func() error { return w.Commit(b.Context(), batch) })
+	})
+	g.measureKind(b, runsInside, 1, func(timed func(func() error)) {
+		batch := w.Fold(g.eventsOf(inside, 1)...)
+		timed(func() error { return w.Commit(b.Context(), batch) })
+	})
+	g.measureKind(b, runsBack, 1, func(timed func(func() error)) {
+		back := g.stored[:growthBatch]
+		g.stored = append(g.stored[growthBatch:], back...)
+		if err := w.Reload(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		list := g.eventsOf(back, 1)
+		timed(func() error { return w.Write(b.Context(), list...) })
+	})
+}
+
+func (g *grownStore) measureKind(b *testing.B, kind string, executions int, commit func(timed func(func() error))) {
+	n := growthTimes * growthBatch
+	g.costs[kind] = append(g.costs[kind], g.measure(b, n*executions, func(timed func(func() error)) {
+		for range growthTimes {
+			commit(timed)
+			g.executed += growthBatch * executions
+			g.changes += growthBatch
+		}
+	}))
+}
+
+// eventsOf makes n new executions of each run, interleaved as they would arrive.
+func (g *grownStore) eventsOf(keys []events.Key, n int) []events.Event {
+	list := make([]events.Event, 0, n*len(keys))
+	for agent := range n {
+		for i, key := range keys {
+			list = append(list, growthExecution(key, growthID(g.changes, len(list)), 10*g.changes%1000+agent))
+			list[len(list)-1].OccurredAt = list[len(list)-1].OccurredAt.AddDate(0, 0, i%28)
+		}
+	}
+	return list
+}
+
+// growthKeys are names of runs from number first on: each is a UUID, in one of a thousand campaigns that go on for ever.
+func growthKeys(first, n int) []events.Key {
+	keys := make([]events.Key, n)
+	for i := range keys {
+		keys[i] = growthKey("new", first+i)
+	}
+	return keys
+}
+
+// check compares what the store holds with what was written.
+func (g *grownStore) check(b *testing.B) {
+	for _, c := range []struct {
+		query string
+		want  int
+	}{
+		{"SELECT count(*) FROM campaign_metrics", g.runs + g.added},
+		{"SELECT CAST(sum(executions) AS bigint) FROM campaign_metrics", 10*g.runs + g.executed},
+		{"SELECT count(*) FROM event_chunks", g.runs + g.changes},
+	} {
+		if got := number(b, g.db, c.query); got != int64(c.want) {
+			b.Errorf("%s with %d runs: %s is %d, want %d", g.name, g.runs, c.query, got, c.want)
+		}
+	}
+}
