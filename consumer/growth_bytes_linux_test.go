@@ -15,7 +15,7 @@ import (
 // own, as it does where an agent takes seconds: what is true lies between. Outbox marks are on. Postgres writes no full pages
 // to its log, as on Neon; BenchmarkGrowthRuns tells what it writes where it does.
 func BenchmarkGrowthBytes(b *testing.B) {
-	n := growthSize(b, "RUNMETRICS_BENCH_STORED", 100_000)
+	n := fromEnvironment(b, "RUNMETRICS_BENCH_STORED", 100_000)
 	server := sinktest.StartPostgres(b, "full_page_writes=off")
 	fmt.Printf("\n%-9s %-28s %20s %28s %8s %12s %12s %12s %14s\n", "", "", "row of a run, B", "events of an execution, B", "mark, B",
 		"all of a run", "an execution", "log of it, B", "processor, µs")

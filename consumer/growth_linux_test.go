@@ -4,11 +4,8 @@ import (
 	"crypto/md5"
 	"database/sql"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,20 +22,6 @@ import (
 // The benchmarks of growth are run by `make growth`: BenchmarkGrowthRuns, BenchmarkGrowthExecutions, BenchmarkGrowthStream and
 // BenchmarkGrowthBytes. Each compares sizes by turns, round by round, because other programs use the machine too, and each
 // fails where the store does not hold in the end what was to be written.
-
-// growthSize is a size that the environment may set.
-func growthSize(b *testing.B, variable string, size int) int {
-	b.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return size
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		b.Fatalf("%s=%s is no size", variable, text)
-	}
-	return n
-}
 
 // growingTo are sizes from the first one on, each so many times the one before, and the last one.
 func growingTo(first, times, last int) []int {
@@ -167,11 +150,11 @@ func (m meter) measure(b *testing.B, n int, work func(timed func(func() error)))
 	server, log := m.serverTime(b), m.logged(b)
 	c := cost{events: n}
 	work(func(step func() error) {
-		began, used := time.Now(), processTime(b)
+		began, used := time.Now(), ownTime(b)
 		if err := step(); err != nil {
 			b.Fatal(err)
 		}
-		c.wall, c.process = c.wall+time.Since(began), c.process+processTime(b)-used
+		c.wall, c.process = c.wall+time.Since(began), c.process+ownTime(b)-used
 	})
 	c.server, c.log = m.serverTime(b)-server, m.logged(b)-log
 	return c
@@ -191,16 +174,6 @@ func (m meter) logged(b *testing.B) int64 {
 	return number(b, m.db, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
 }
 
-// processTime is the processor time that this process has used so far.
-func processTime(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
 // spread is a median with the least and the greatest value.
 type spread struct{ median, least, most float64 }
 
@@ -213,4 +186,9 @@ func spreadOf[T any](list []T, value func(T) float64) spread {
 	return spread{values[len(values)/2], values[0], values[len(values)-1]}
 }
 
-func (s spread) String() string { return fmt.Sprintf("%.1f (%.1f-%.1f)", s.median, s.least, s.most) }
+func (s spread) String() string {
+	if s.least >= 1000 {
+		return fmt.Sprintf("%.0f (%.0f-%.0f)", s.median, s.least, s.most)
+	}
+	return fmt.Sprintf("%.1f (%.1f-%.1f)", s.median, s.least, s.most)
+}

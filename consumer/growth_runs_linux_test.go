@@ -15,8 +15,8 @@ import (
 // back. The rows that are there before were written in bulk, see fillRuns. Each size has a Postgres of its own with the
 // default settings, or a file.
 func BenchmarkGrowthRuns(b *testing.B) {
-	sizes := growingTo(10_000, 10, growthSize(b, "RUNMETRICS_BENCH_RUNS", 1_000_000))
-	rounds := growthSize(b, "RUNMETRICS_BENCH_ROUNDS", 5)
+	sizes := growingTo(10_000, 10, fromEnvironment(b, "RUNMETRICS_BENCH_RUNS", 1_000_000))
+	rounds := benchRounds(b)
 	b.Run("Postgres", func(b *testing.B) {
 		measureGrowth(b, sizes, rounds, func() grownDatabase {
 			return newPostgresDatabase(b, sinktest.StartPostgres(b), false)
