@@ -30,7 +30,7 @@ func syncedCommits(tb testing.TB, postgres *sinktest.PostgresServer, w workload)
 
 const (
 	delayRate    = 1000 // events/s
-	delaySeconds = 4    // of which the first one warms up
+	delaySeconds = 3    // of which the first one warms up
 )
 
 // delays publishes events at delayRate and measures the time from before each publish to the announcement of the commit

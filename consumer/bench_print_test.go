@@ -4,21 +4,17 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
 
 // newest says in a line what the last round measured.
 func (t *table) newest() string {
-	var parts []string
-	for _, l := range []*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.upsert} {
-		parts = append(parts, thousands(l.samples[len(l.samples)-1].rate))
-	}
-	for _, l := range t.delays {
-		parts = append(parts, tenths(ms(l.samples[len(l.samples)-1].p99)))
-	}
-	return strings.Join(parts, " ")
+	rate := func(l *line) string { return thousands(l.samples[len(l.samples)-1].rate) }
+	p99 := func(l *line) float64 { return ms(l.samples[len(l.samples)-1].p99) }
+	return fmt.Sprintf("bare %s, pinned %s, Postgres %s, SQLite %s, distant %s, rows %s, upsert %s events/s; p99 %.1f ms, distant %.1f ms",
+		rate(t.bare), rate(t.pinned), rate(t.postgres), rate(t.sqlite), rate(t.distant), rate(t.rows), rate(t.upsert),
+		p99(t.delays[0]), p99(t.delays[1]))
 }
 
 func (t *table) print() {

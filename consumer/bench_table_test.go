@@ -42,26 +42,22 @@ type table struct {
 
 // newTable makes the streams, which hold all their events from then on.
 func newTable(b *testing.B) *table {
-	n := benchEvents(b)
+	// A tenth of them are whole runs, too.
+	n := max(benchEvents(b)/4_000, 1) * 4_000
 	t := &table{server: sinktest.StartPostgres(b)}
 	t.mixed(b, n)
-	few := max(n/5, 1)
-	t.shape(b, "1 agent a run", workload{few, 1, 1})
-	t.shape(b, "1,000 agents a run, interleaved over 40 runs", workload{few, 1_000, 40})
-	t.shape(b, "one run", workload{few, few, 1})
-	t.live(max(n/100, 1))
+	t.shape(b, "1 agent a run", workload{n / 10, 1, 1})
+	t.shape(b, "1,000 agents a run, interleaved over 40 runs", workload{n / 10, 1_000, 40})
+	t.shape(b, "one run", workload{n / 10, n / 10, 1})
+	t.live(n / 100)
 	return t
 }
-
-const tenAgents = "10 agents a run, interleaved over 40 runs"
 
 // mixed adds what is measured with the stream of n events.
 func (t *table) mixed(b *testing.B, n int) {
 	k := startBroker(b)
 	k.fill(b, n)
-	// Runs are whole where a number of events is a multiple of these.
-	whole := func(n int) int { return max(n/400*400, min(n, 400)) }
-	fewer, few := whole(n/2), whole(n/10)
+	fewer, few := n*3/10, n/10
 	t.bare = &line{name: "read by a bare consumer", events: n}
 	t.bare.measure = func(tb testing.TB) sample { return k.bareRead(tb, t.server, n) }
 	t.pinned = &line{name: "read by the pipeline's consumer, no more", events: n, of: t.bare}
@@ -85,7 +81,7 @@ func (t *table) mixed(b *testing.B, n int) {
 		result, t.fromUpsert = t.byHand(tb, k, additiveUpsert, few)
 		return result
 	}
-	t.sections = append(t.sections, section{tenAgents,
+	t.sections = append(t.sections, section{"10 agents a run, interleaved over 40 runs",
 		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.upsert}})
 }
 
