@@ -64,35 +64,44 @@ var sent = columns[:len(columns)-2]
 
 const namingColumns = 4
 
-// writeMetrics writes all runs without looking at what is there, and then refuses unless each got the version that its
-// writer expected: one more than before. A run without a row gets its writer's version, which must be 1, or the one after
-// that of events which somebody left who deleted the row. A sealed run refuses every version. Runs are sorted by key, so
-// two commits wait for each other and never both.
-var writeMetrics = buildWriteMetrics()
+// insertMetrics writes the runs that their writer takes for new. A unique violation refuses it where one has a row: to be
+// ready for a conflict in each row, as updateMetrics is, costs the server a seventh more.
+//
+// updateMetrics writes the others without looking at what is there, and then refuses unless each got the version that its
+// writer expected: one more than before. A run without a row gets the one after that of events which somebody left who
+// deleted the row. A sealed run refuses every version.
+//
+// Both take the runs sorted by key, and the new ones come first, which no other commit can know before they are there: two
+// commits wait for each other and never both. A select list takes the arrays apart in step; FROM unnest($1, $2) would first
+// keep the elements of each in a table of its own.
+var insertMetrics, updateMetrics = buildWriteMetrics()
 
-func buildWriteMetrics() string {
+func buildWriteMetrics() (insert, update string) {
 	var names, values, params, set []string
 	for i, c := range sent {
 		names = append(names, c.name)
 		values = append(values, c.stored("r."+c.name))
-		params = append(params, fmt.Sprintf("$%d::%s", i+1, c.array))
+		params = append(params, fmt.Sprintf("unnest($%d::%s) AS %s", i+1, c.array, c.name))
 		if i >= namingColumns {
 			set = append(set, c.name+" = excluded."+c.name)
 		}
 	}
-	return fmt.Sprintf(`
-WITH written AS (
-	INSERT INTO campaign_metrics AS m (%[1]s, updated_at, version)
-	SELECT %[2]s, $%[5]d::timestamptz, r.version FROM unnest(%[3]s, $%[6]d::bigint[]) AS r (%[1]s, version)
-	ON CONFLICT (run_key) DO UPDATE SET %[4]s, updated_at = excluded.updated_at, version = m.version + 1
+	params = append(params, fmt.Sprintf("unnest($%d::bigint[]) AS version", len(sent)+1))
+	insert = fmt.Sprintf(`
+INSERT INTO campaign_metrics AS m (%s, version, updated_at)
+SELECT %s, r.version, $%d::timestamptz FROM (SELECT %s) AS r`,
+		strings.Join(names, ", "), strings.Join(values, ", "), len(sent)+2, strings.Join(params, ", "))
+	update = fmt.Sprintf(`
+WITH written AS (%s
+	ON CONFLICT (run_key) DO UPDATE SET %s, updated_at = excluded.updated_at, version = m.version + 1
 	RETURNING m.run_key, CASE
-		WHEN m.sealed_at IS NULL AND (m.version = 1 OR m.xmax <> 0 OR EXISTS (
+		WHEN m.sealed_at IS NULL AND (m.xmax <> 0 OR EXISTS (
 			SELECT FROM event_chunks c WHERE c.run_key = m.run_key AND c.version = m.version - 1))
 		THEN m.version END AS version
 )
-SELECT expect_versions($1::uuid[], $%[6]d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
-		strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(set, ", "),
-		len(sent)+1, len(sent)+2)
+SELECT expect_versions($1::uuid[], $%d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
+		insert, strings.Join(set, ", "), len(sent)+1)
+	return insert, update
 }
 
 // stored is the expression that stores a value.

@@ -39,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, prev sinks.Position, b *sinks.Batch)
 		s.queueDeadLetters(pipeline, b, &room)
 	}
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
-		return failed("commit batch", s.leftBehind(ctx, b.Runs, err))
+		return failed("commit batch", s.collision(ctx, b.Runs, err))
 	}
 	s.full.learn(b.Next.Stream, room)
 	return nil
@@ -65,13 +65,15 @@ func nanoTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 const (
 	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts; so it
-	// does the latencies. What begins nowhere is NULL.
+	// does the latencies. What begins nowhere is NULL. The driver copies the values one behind the other: the longest is
+	// the last, or there would be no room for the others behind it.
 	writeChunks = `
 INSERT INTO event_chunks (run_key, version, events, latencies)
-SELECT c.run_key, c.version, convert_from(substring($5::bytea FROM c.begin FOR c.length), 'UTF8'),
-	substring($8::bytea FROM c.first FOR c.size)
-FROM unnest($1::uuid[], $2::bigint[], $3::integer[], $4::integer[], $6::integer[], $7::integer[])
-	AS c (run_key, version, begin, length, first, size)`
+SELECT c.run_key, c.version, convert_from(substring($8::bytea FROM c.begin FOR c.length), 'UTF8'),
+	substring($7::bytea FROM c.first FOR c.size)
+FROM (SELECT unnest($1::uuid[]) AS run_key, unnest($2::bigint[]) AS version,
+	unnest($3::integer[]) AS begin, unnest($4::integer[]) AS length,
+	unnest($5::integer[]) AS first, unnest($6::integer[]) AS size) AS c`
 
 	writeVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $2::text[])
@@ -80,15 +82,15 @@ ON CONFLICT (run_key, event_id) DO NOTHING`
 
 // queueRuns queues what the batch does to runs. The rows are in use until the pipeline was sent.
 func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
-	args := make([]any, 0, len(columns))
-	args = append(args, rows.keys)
-	for i := range rows.values {
-		args = append(args, rows.values[i].String())
+	if len(rows.fresh.keys) > 0 {
+		pipeline.Queue(insertMetrics, rows.fresh.args(at)...)
 	}
-	versions := rows.versions.String()
-	pipeline.Queue(writeMetrics, append(args, at, versions)...)
-	pipeline.Queue(writeChunks, rows.keys, versions, rows.chunks.begins.String(), rows.chunks.lengths.String(), rows.chunks.all,
-		rows.latencies.begins.String(), rows.latencies.lengths.String(), rows.latencies.all)
+	if len(rows.known.keys) > 0 {
+		pipeline.Queue(updateMetrics, rows.known.args(at)...)
+	}
+	pipeline.Queue(writeChunks, rows.keys, rows.versions.String(),
+		rows.chunks.begins.String(), rows.chunks.lengths.String(),
+		rows.latencies.begins.String(), rows.latencies.lengths.String(), rows.latencies.all, rows.chunks.all)
 	if len(rows.voided) > 0 {
 		queueVoids(pipeline, rows.voided)
 	}
@@ -115,12 +117,47 @@ func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
 // runRows are the runs of a batch as parameters. They are most of what a commit sends, so their memory is used again.
 type runRows struct {
 	keys      []pgtype.UUID
-	values    []array // of the sent columns behind the key
 	versions  array
-	closed    array  // whether each run's status is not running
-	chunks    pieces // the stored events
-	latencies pieces // what they change in latencies
+	closed    array   // whether each run's status is not running
+	fresh     records // of those whose writer takes them for new
+	known     records // of the others
+	chunks    pieces  // the stored events
+	latencies pieces  // what they change in latencies
 	voided    []void
+}
+
+// records are rows of campaign_metrics.
+type records struct {
+	keys     []pgtype.UUID
+	values   []array // of the sent columns behind the key
+	versions array
+}
+
+func newRecords() records { return records{values: make([]array, len(sent)-1)} }
+
+func (r *records) add(m *aggregate.Metrics) {
+	r.keys = append(r.keys, pgtype.UUID{Bytes: m.RunKey, Valid: true})
+	for i := range r.values {
+		r.values[i].field(sent[i+1].field(m))
+	}
+	r.versions.integer(m.Version)
+}
+
+// args are the parameters of insertMetrics and updateMetrics.
+func (r *records) args(at time.Time) []any {
+	args := make([]any, 0, len(columns))
+	args = append(args, r.keys)
+	for i := range r.values {
+		args = append(args, r.values[i].String())
+	}
+	return append(args, r.versions.String(), at)
+}
+
+func (r *records) empty() {
+	r.keys, r.versions.b = r.keys[:0], r.versions.b[:0]
+	for i := range r.values {
+		r.values[i].b = r.values[i].b[:0]
+	}
 }
 
 // pieces are a value of each run, one after the other.
@@ -149,7 +186,7 @@ type void struct {
 	event string
 }
 
-var spareRows = sync.Pool{New: func() any { return &runRows{values: make([]array, len(sent)-1)} }}
+var spareRows = sync.Pool{New: func() any { return &runRows{fresh: newRecords(), known: newRecords()} }}
 
 // fill goes through the runs once: column by column would be a walk through memory for each column.
 func (r *runRows) fill(runs []*sinks.RunChange) {
@@ -157,10 +194,12 @@ func (r *runRows) fill(runs []*sinks.RunChange) {
 	for _, run := range runs {
 		m := &run.Metrics
 		r.keys = append(r.keys, pgtype.UUID{Bytes: m.RunKey, Valid: true})
-		for i := range r.values {
-			r.values[i].field(sent[i+1].field(m))
-		}
 		r.versions.integer(m.Version)
+		if m.Version == 1 {
+			r.fresh.add(m)
+		} else {
+			r.known.add(m)
+		}
 		r.closed.boolean(m.Status != aggregate.Running)
 		begin := len(r.chunks.all)
 		r.chunks.all = sinks.AppendChunk(r.chunks.all, run.Events)
@@ -193,9 +232,8 @@ func (r *runRows) fillVoided(run *sinks.RunChange) {
 
 func (r *runRows) empty() {
 	r.keys, r.voided, r.versions.b, r.closed.b = r.keys[:0], r.voided[:0], r.versions.b[:0], r.closed.b[:0]
+	r.fresh.empty()
+	r.known.empty()
 	r.chunks.empty()
 	r.latencies.empty()
-	for i := range r.values {
-		r.values[i].b = r.values[i].b[:0]
-	}
 }

@@ -3,10 +3,11 @@
 // # One round trip
 //
 // A commit is a pipeline of statements that the server takes as one transaction; its guards are functions of the schema
-// that fail with SQLSTATEs of their own. On a connection that has sent such statements before it takes exactly one round
-// trip, through a pooler too (TestCommitIsOneRoundTrip). The first use of a statement on a connection costs one more, to
-// prepare or describe it. So does a refused commit, two on a direct connection, because the driver then forgets its
-// statements. Nothing is sent while nothing is asked for: a database that sleeps when idle is left to sleep.
+// that fail with SQLSTATEs of their own, and primary keys. On a connection that has sent such statements before it takes
+// exactly one round trip, through a pooler too (TestCommitIsOneRoundTrip). The first use of a statement on a connection
+// costs one more, to prepare or describe it. So does a refused commit, two on a direct connection, because the driver then
+// forgets its statements; and one more where a run that was taken for new is there, to ask which others are. Nothing is
+// sent while nothing is asked for: a database that sleeps when idle is left to sleep.
 //
 // # Chunks
 //

@@ -2,14 +2,12 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
@@ -147,11 +145,13 @@ func (s *Store) Amend(ctx context.Context, b *sinks.Batch) error {
 		pipeline.Queue(writeLaterMarks, rows.keys, rows.versions.String(), rows.closed.String(),
 			arrayOf(runs, func(a *array, r **sinks.RunChange) { a.time((*r).DueAt(b.At)) }))
 	}
-	pipeline.Queue(mendNames, rows.keys, rows.values[0].String(), rows.values[1].String(), rows.values[2].String())
+	if known := &rows.known; len(known.keys) > 0 {
+		pipeline.Queue(mendNames, known.keys, known.values[0].String(), known.values[1].String(), known.values[2].String())
+	}
 	queueWhole(pipeline, b.Runs)
 	queueVoided(pipeline, b.Runs)
 	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
-		return failed("amend runs", s.leftBehind(ctx, b.Runs, err))
+		return failed("amend runs", s.collision(ctx, b.Runs, err))
 	}
 	return nil
 }
@@ -188,45 +188,6 @@ func queueVoided(pipeline *pgx.Batch, runs []sinks.RunChange) {
 	if len(list) > 0 {
 		queueVoids(pipeline, list)
 	}
-}
-
-const leftEvents = `
-SELECT c.run_key, EXISTS (SELECT FROM campaign_metrics m WHERE m.run_key = c.run_key)
-FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version)
-JOIN event_chunks c ON c.run_key = r.run_key AND c.version = r.version`
-
-// leftBehind explains why the events of a commit could not be inserted although its versions were right: somebody deleted
-// the row of a run and left its events. That is a conflict: who reads the run back finds them.
-func (s *Store) leftBehind(ctx context.Context, runs []sinks.RunChange, err error) error {
-	var answer *pgconn.PgError
-	if !errors.As(err, &answer) || answer.Code != uniqueViolation || answer.ConstraintName != "event_chunks_pkey" {
-		return err
-	}
-	rows, queryErr := s.pool.Query(ctx, leftEvents, keysOf(runs, func(r *sinks.RunChange) uuid.UUID { return r.Metrics.RunKey }),
-		arrayOf(runs, func(a *array, r *sinks.RunChange) { a.integer(r.Metrics.Version) }))
-	if queryErr != nil {
-		return queryErr
-	}
-	var conflict sinks.VersionConflict
-	queryErr = visitRows(rows, func(rows pgx.Rows) error {
-		var run uuid.UUID
-		var recorded bool
-		if err := rows.Scan(&run, &recorded); err != nil {
-			return err
-		}
-		if recorded {
-			return sinks.SetBack(run)
-		}
-		conflict.Runs = append(conflict.Runs, run)
-		return nil
-	})
-	switch {
-	case queryErr != nil:
-		return queryErr
-	case conflict.Runs == nil:
-		return err
-	}
-	return &conflict
 }
 
 // Records returns records with a key above after, sorted by key.
