@@ -2,12 +2,16 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pressly/goose/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
@@ -16,7 +20,8 @@ func TestPlanChangesNothing(t *testing.T) {
 	t.Parallel()
 	url := sinktest.SharedPostgres(t).CreateDatabase(t)
 	db := plainSQL(t, url)
-	all := []string{"00001_init.sql", "00002_outbox.sql", "00003_replay.sql", "00004_summary.sql"}
+	all := []string{"00001_init.sql", "00002_outbox.sql", "00003_replay.sql", "00004_summary.sql",
+		"00005_compression.sql"}
 	for range 2 {
 		if plan, err := Plan(t.Context(), url); err != nil || !slices.Equal(plan, all) {
 			t.Fatalf("%v, %v", plan, err)
@@ -32,6 +37,44 @@ func TestPlanChangesNothing(t *testing.T) {
 	}
 	if plan, err := Plan(t.Context(), url); err != nil || len(plan) != 0 {
 		t.Errorf("still planned: %v, %v", plan, err)
+	}
+}
+
+// A database of before chunks were compressed with lz4 keeps what it has, and compresses what comes.
+func TestOlderSchemaIsMigratedWithItsEvents(t *testing.T) {
+	t.Parallel()
+	url := sinktest.SharedPostgres(t).CreateDatabase(t)
+	db := plainSQL(t, url)
+	older, err := goose.NewProvider(goose.DialectPostgres, db, migrations(), goose.WithTableName(versionTable),
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := older.UpTo(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t, url)
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	var list []events.Event
+	for i := range 100 {
+		list = append(list, execution("r", fmt.Sprint(i)))
+	}
+	if err := w.Write(t.Context(), list[:50]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(t.Context(), list[50:]...); err != nil {
+		t.Fatal(err)
+	}
+	var methods string
+	if err := db.QueryRowContext(t.Context(), `
+SELECT string_agg(pg_column_compression(events), ' ' ORDER BY version) FROM event_chunks`).Scan(&methods); err != nil || methods != "pglz lz4" {
+		t.Errorf("compressed with %q, %v", methods, err)
+	}
+	if got, err := sinks.EventsOf(t.Context(), store, list[0].Key.UUID()); err != nil || !reflect.DeepEqual(got, list) {
+		t.Errorf("read back %v, %v", got, err)
 	}
 }
 
