@@ -13,12 +13,15 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// What one would write without runmetrics, in two ways, to compare with: baseline_rows_test.go and
-// baseline_upsert_test.go. Both are meant to be good: a callback decodes ahead of the database, a batch is what came
-// while the last one was stored, and its last message acknowledges all of it once it is stored.
+// What one would write without runmetrics, in three ways, to compare with: baseline_rows_test.go and
+// baseline_upsert_test.go. All are meant to be good: a callback decodes ahead of the database, a batch is one transaction,
+// and once it is stored its last message acknowledges all of it.
 
-// baselineBatch is how many events one transaction of a baseline holds at most.
-const baselineBatch = 5_000
+// One transaction of a baseline holds at most baselineBatch events, and waits at most baselineWait for them.
+const (
+	baselineBatch = 5_000
+	baselineWait  = 50 * time.Millisecond
+)
 
 // baselineEvent is what a baseline takes of an event.
 type baselineEvent struct {
@@ -159,23 +162,23 @@ func decodeBaseline(m jetstream.Msg) baselineEvent {
 	return e
 }
 
-// gather waits for an event and takes what else has arrived, up to limit.
+// gather waits for an event and takes what else comes until there are limit or baselineWait is over.
 func gather(ctx context.Context, batch []baselineEvent, arrived <-chan baselineEvent, limit int) ([]baselineEvent, error) {
-	select {
-	case e := <-arrived:
-		batch = append(batch, e)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	var over <-chan time.Time
 	for len(batch) < limit {
 		select {
 		case e := <-arrived:
 			if e.fault != nil {
 				return nil, e.fault
 			}
+			if len(batch) == 0 {
+				over = time.After(baselineWait)
+			}
 			batch = append(batch, e)
-		default:
+		case <-over:
 			return batch, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 	return batch, nil
@@ -192,7 +195,7 @@ func TestBaselinesKnowWhatThePipelineKnows(t *testing.T) {
 	k.startReader(t, store)
 	waitCommitted(t, k, store, n)
 	want := resultsOf(t, connectTo(t, dsn), storedResults)
-	for name, l := range map[string]*baseline{"RawRows": rawRows, "AdditiveUpsert": additiveUpsert} {
+	for name, l := range map[string]*baseline{"CopiedRows": copiedRows, "DistinctRows": distinctRows, "AdditiveUpsert": additiveUpsert} {
 		t.Run(name, func(t *testing.T) {
 			conn := l.connect(t, server)
 			l.run(t, k, conn, n)

@@ -34,17 +34,18 @@ type table struct {
 	sections []section
 	delays   []*line
 
-	bare, pinned, postgres, sqlite, distant, rows, upsert *line
+	bare, pinned, postgres, sqlite, distant, copied, distinct, upsert *line
 
-	stored, fromRows, fromUpsert map[string]runResult // of the round under way
-	ours, views                  looks
+	stored      map[string]runResult // by the pipeline, and by each baseline: of the round under way
+	byHand      map[*baseline]map[string]runResult
+	ours, views looks
 }
 
 // newTable makes the streams, which hold all their events from then on.
 func newTable(b *testing.B) *table {
 	// A tenth of them are whole runs, too.
 	n := max(benchEvents(b)/4_000, 1) * 4_000
-	t := &table{server: sinktest.StartPostgres(b)}
+	t := &table{server: sinktest.StartPostgres(b), byHand: make(map[*baseline]map[string]runResult)}
 	t.mixed(b, n)
 	t.shape(b, "1 agent a run", workload{n / 10, 1, 1})
 	t.shape(b, "1,000 agents a run, interleaved over 40 runs", workload{n / 10, 1_000, 40})
@@ -71,18 +72,11 @@ func (t *table) mixed(b *testing.B, n int) {
 		dsn := t.server.CreateDatabase(tb)
 		return k.commitAll(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)), fewer)
 	}
-	t.rows = &line{name: "by hand: raw rows and a view", events: few, of: t.bare}
-	t.rows.measure = func(tb testing.TB) (result sample) {
-		result, t.fromRows = t.byHand(tb, k, rawRows, few)
-		return result
-	}
-	t.upsert = &line{name: "by hand: additive upsert, not exact", events: few, of: t.bare}
-	t.upsert.measure = func(tb testing.TB) (result sample) {
-		result, t.fromUpsert = t.byHand(tb, k, additiveUpsert, few)
-		return result
-	}
+	t.copied = t.baseline(k, "by hand: raw rows by COPY, repeats count", copiedRows, few)
+	t.distinct = t.baseline(k, "by hand: raw rows, each event once", distinctRows, few)
+	t.upsert = t.baseline(k, "by hand: additive upsert, not exact", additiveUpsert, few)
 	t.sections = append(t.sections, section{"10 agents a run, interleaved over 40 runs",
-		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.upsert}})
+		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.copied, t.distinct, t.upsert}})
 }
 
 // shape adds what is measured with a stream of another shape.
@@ -124,18 +118,19 @@ func (t *table) commit(tb testing.TB, k *broker, n int) sample {
 	return result
 }
 
-// byHand measures a baseline and returns its results.
-func (t *table) byHand(tb testing.TB, k *broker, l *baseline, n int) (result sample, found map[string]runResult) {
-	tb.Helper()
-	conn := l.connect(tb, t.server)
-	m := startStopwatch(tb, t.server)
-	l.run(tb, k, conn, n)
-	result = m.stop(tb, n)
-	found = resultsOf(tb, conn, l.results)
-	if l == rawRows {
-		t.views.add(tb, conn, "run_metrics")
-	}
-	return result, found
+// baseline is the line of a baseline, which also keeps its results.
+func (t *table) baseline(k *broker, name string, l *baseline, n int) *line {
+	return &line{name: name, events: n, of: t.bare, measure: func(tb testing.TB) sample {
+		conn := l.connect(tb, t.server)
+		watch := startStopwatch(tb, t.server)
+		l.run(tb, k, conn, n)
+		result := watch.stop(tb, n)
+		t.byHand[l] = resultsOf(tb, conn, l.results)
+		if l == distinctRows {
+			t.views.add(tb, conn, "run_metrics")
+		}
+		return result
+	}}
 }
 
 // measure measures each line once. Every other round goes through them backwards: what gets better or worse within a round
@@ -148,8 +143,9 @@ func (t *table) measure(b *testing.B, round int) {
 	for _, l := range lines {
 		scoped(b, func(tb testing.TB) { l.samples = append(l.samples, l.measure(tb)) })
 	}
-	compareResults(b, t.fromRows, t.stored, t.rows.events/10)
-	compareResults(b, t.fromUpsert, t.stored, t.rows.events/10)
+	for _, results := range t.byHand {
+		compareResults(b, results, t.stored, t.distinct.events/10)
+	}
 }
 
 // lines are all of them, of each section and the delays.
