@@ -23,13 +23,13 @@ import (
 // it until the kill, and the rest of it with the processor's time looked at before and behind. Run it by `make bench`.
 func BenchmarkProcess(b *testing.B) {
 	rounds := int(setting(b, "RUNMETRICS_BENCH_ROUNDS", 5))
-	w := newProcessWorld(b, setting(b, "RUNMETRICS_BENCH_EVENTS", 250_000))
+	w := newProcessWorld(b, setting(b, "RUNMETRICS_BENCH_EVENTS", 200_000))
 	apart, inside := make(measures), make(measures)
 	for b.Loop() {
 		for i := range rounds {
 			last := i == rounds-1
 			w.bareRead(b, apart)
-			w.round(b, w.apart(b, i), apart, last)
+			w.round(b, w.apart(b), apart, last)
 			w.round(b, w.inside(b), inside, last)
 			fmt.Fprintf(os.Stderr, "round %d of %d: %.0f and %.0f events/s, %.0f and %.0f ms after kill -9\n", i+1, rounds,
 				apart.newest(rowRate), inside.newest(rowRate), apart.newest(rowRecovery), inside.newest(rowRecovery))
@@ -45,6 +45,7 @@ func BenchmarkProcess(b *testing.B) {
 type processWorld struct {
 	system
 	total    uint64 // events of the stream
+	rounds   int    // with the NATS server, so far
 	nats     *program
 	natsURL  string
 	files    string // a copy of the NATS server's
@@ -105,7 +106,7 @@ func (w *processWorld) connected(b *testing.B, do func(jetstream.JetStream)) {
 
 // bareRead lets a plain consumer read the stream and do nothing with it: what the NATS server needs for that is what no
 // reader can save.
-func (w *processWorld) bareRead(b *testing.B, f measures) {
+func (w *processWorld) bareRead(b *testing.B, m measures) {
 	b.Helper()
 	w.connected(b, func(js jetstream.JetStream) {
 		c, err := js.CreateConsumer(b.Context(), "RUN_EVENTS", jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
@@ -120,7 +121,7 @@ func (w *processWorld) bareRead(b *testing.B, f measures) {
 		}
 		defer consume.Stop()
 		until(b, patience, "the stream is read", func() bool { return seen.Load() == w.total })
-		f.add(rowBare, (w.nats.used(b)-before).Seconds()*1e6/float64(w.total))
+		m.add(rowBare, (w.nats.used(b)-before).Seconds()*1e6/float64(w.total))
 	})
 }
 
@@ -131,10 +132,11 @@ type deployment struct {
 }
 
 // apart is the service beside the NATS server and Postgres, with an empty database.
-func (w *processWorld) apart(b *testing.B, round int) deployment {
+func (w *processWorld) apart(b *testing.B) deployment {
 	b.Helper()
+	w.rounds++
 	environ := map[string]string{"NATS_URL": w.natsURL, "DATABASE_URL": w.postgres.CreateDatabase(b), "DATA_DIR": b.TempDir(),
-		"HTTP_ADDR": "127.0.0.1:0", "DEPLOYMENT": fmt.Sprintf("round-%d", round)}
+		"HTTP_ADDR": "127.0.0.1:0", "DEPLOYMENT": fmt.Sprintf("round-%d", w.rounds)}
 	w.call(b, environ, "setup")
 	return deployment{environ, map[string]func() time.Duration{
 		rowBroker:   func() time.Duration { return w.nats.used(b) },
@@ -154,7 +156,7 @@ func (w *processWorld) inside(b *testing.B) deployment {
 
 // round kills the service behind a fifth of the stream, starts it again at once, as a supervisor would, and lets it read
 // the rest. In the end everything must have been counted once.
-func (w *processWorld) round(b *testing.B, d deployment, f measures, idles bool) {
+func (w *processWorld) round(b *testing.B, d deployment, m measures, idles bool) {
 	b.Helper()
 	p := w.serve(b, d.environ, "run")
 	w.commits(b, p, w.total/5)
@@ -162,15 +164,15 @@ func (w *processWorld) round(b *testing.B, d deployment, f measures, idles bool)
 	p.kill(b)
 	p = w.serve(b, with(d.environ, map[string]string{"LOG_LEVEL": "debug"}), "run") // which tells when it was aligned
 	before := d.usedBy(b, p)
-	from, again := w.recovers(b, p, killed, f)
+	from, again := w.recovers(b, p, killed, m)
 	began := time.Now()
 	w.commits(b, p, w.total)
-	f.add(rowRate, float64(w.total-again)/time.Since(began).Seconds())
-	f.addUsed(before, d.usedBy(b, p), w.total-from)
-	f.add(rowPeak, float64(p.peakMemory(b))/1e6)
+	m.add(rowRate, float64(w.total-again)/time.Since(began).Seconds())
+	m.addUsed(before, d.usedBy(b, p), w.total-from)
+	m.add(rowPeak, float64(p.peakMemory(b))/1e6)
 	if idles {
 		<-time.After(idleAfter)
-		f.add(rowIdle, float64(p.memory(b, "VmRSS"))/1e6)
+		m.add(rowIdle, float64(p.memory(b, "VmRSS"))/1e6)
 	}
 	p.terminate(b)
 	w.wantApplied(b, d.environ)
@@ -193,7 +195,7 @@ func (w *processWorld) commits(b *testing.B, p *program, sequence uint64) {
 
 // recovers waits until a service that was started again commits, and adds how long each step of that took. It returns the
 // position at which the service began, and the one that it reached.
-func (w *processWorld) recovers(b *testing.B, p *program, killed time.Time, f measures) (from, reached uint64) {
+func (w *processWorld) recovers(b *testing.B, p *program, killed time.Time, m measures) (from, reached uint64) {
 	b.Helper()
 	until(b, patience, "it commits again", func() bool {
 		reached = p.position(b)
@@ -206,7 +208,7 @@ func (w *processWorld) recovers(b *testing.B, p *program, killed time.Time, f me
 	running, aligned := p.logged(b, "running"), p.logged(b, "reset consumer")
 	for row, took := range map[string]time.Duration{rowRecovery: committed.Sub(killed), rowStarted: running.Sub(killed),
 		rowAligned: aligned.Sub(running), rowCommitted: committed.Sub(aligned)} {
-		f.add(row, float64(took)/float64(time.Millisecond))
+		m.add(row, float64(took)/float64(time.Millisecond))
 	}
 	return from, reached
 }

@@ -40,17 +40,17 @@ var rows = []struct {
 // measures are what the rounds measured, by row.
 type measures map[string][]float64
 
-func (f measures) add(row string, figure float64) { f[row] = append(f[row], figure) }
+func (m measures) add(row string, figure float64) { m[row] = append(m[row], figure) }
 
 // newest is what the last round measured.
-func (f measures) newest(row string) float64 { return f[row][len(f[row])-1] }
+func (m measures) newest(row string) float64 { return m[row][len(m[row])-1] }
 
 // text is a row's median, with the spread where there is one.
-func (f measures) text(row string, digits int) string {
-	if len(f[row]) == 0 {
+func (m measures) text(row string, digits int) string {
+	if len(m[row]) == 0 {
 		return "-"
 	}
-	list := slices.Sorted(slices.Values(f[row]))
+	list := slices.Sorted(slices.Values(m[row]))
 	if len(list) == 1 {
 		return fmt.Sprintf("%.*f", digits, list[0])
 	}

@@ -31,9 +31,9 @@ func (d deployment) usedBy(b *testing.B, p *program) map[string]time.Duration {
 }
 
 // addUsed adds what was used between two looks, in seconds for a million events.
-func (f measures) addUsed(before, after map[string]time.Duration, events uint64) {
+func (m measures) addUsed(before, after map[string]time.Duration, events uint64) {
 	var together time.Duration
-	add := func(row string, used time.Duration) { f.add(row, used.Seconds()*1e6/float64(events)) }
+	add := func(row string, used time.Duration) { m.add(row, used.Seconds()*1e6/float64(events)) }
 	for row, used := range after {
 		add(row, used-before[row])
 		together += used - before[row]
