@@ -36,8 +36,10 @@ type table struct {
 
 	bare, pinned, postgres, sqlite, distant, copied, distinct, upsert *line
 
-	stored      map[string]runResult // by the pipeline, and by each baseline: of the round under way
-	byHand      map[*baseline]map[string]runResult
+	// What the pipeline and the baselines stored in the round under way.
+	stored map[string]runResult
+	byHand map[*baseline]map[string]runResult
+
 	ours, views looks
 }
 
