@@ -35,7 +35,9 @@ func Decode(m Message) (Event, *Rejection) {
 	if rejected := r.checkVersion(); rejected != nil {
 		return Event{}, rejected
 	}
+	r.shared = sharedPool.Get().(*sharedTexts)
 	e, rejected := r.event(m.Time)
+	sharedPool.Put(r.shared)
 	if rejected != nil {
 		return Event{}, rejected
 	}

@@ -23,6 +23,7 @@ const (
 type reader struct {
 	object object
 	texts  *[fieldCount]string // strings of object as they were before they were written, nil where it was read
+	shared *sharedTexts        // where texts that repeat are found, nil where none is read
 	prefix string              // of the names in errors, "metrics."
 	bad    []FieldError
 }
@@ -95,7 +96,11 @@ func (r *reader) string(f field) (string, bool) {
 	if r.texts != nil && r.texts[f] != "" {
 		return r.texts[f], true
 	}
-	return unquote(r.object[f])
+	raw := r.object[f]
+	if r.shared != nil && sharedFields[f] && isShared(raw) {
+		return r.shared.of(raw[1 : len(raw)-1]), true
+	}
+	return unquote(raw)
 }
 
 func unquote(raw jsontext.Value) (string, bool) {

@@ -94,6 +94,15 @@ var scanners = sync.Pool{New: func() any { return &scanner{decoder: jsontext.New
 
 // scan reads data, which must be exactly one JSON object. The values are parts of data.
 func (o *object) scan(data []byte) error {
+	if o.scanPlain(data) {
+		return nil
+	}
+	*o = object{}
+	return o.scanAny(data)
+}
+
+// scanAny is scan by the library: it decides what is JSON.
+func (o *object) scanAny(data []byte) error {
 	s := scanners.Get().(*scanner)
 	defer scanners.Put(s)
 	s.source = *bytes.NewBuffer(data)
