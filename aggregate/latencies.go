@@ -26,7 +26,7 @@ func (l *latencies) add(ms int32) {
 	l.count++
 	l.sum += int64(ms)
 	if len(l.blocks) == 0 {
-		l.blocks = append(l.blocks, []int32{ms})
+		l.blocks = append(l.blocks, append(make([]int32, 0, 8), ms))
 		return
 	}
 	i := l.block(ms)

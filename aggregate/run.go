@@ -16,11 +16,11 @@ type Run struct {
 	key  events.Key
 	uuid uuid.UUID
 
-	entries []entry          // every applied event, in order of arrival
-	ids     map[string]int32 // event id → position in entries
+	entries []entry // every applied event, in order of arrival
+	ids     index   // of entries by id
 
 	agents   []agent
-	agentIDs map[string]int32 // agent id → position in agents
+	agentIDs index // of agents by id
 
 	others []events.Event      // run.* and executions.voided events; entries point into it
 	voided map[string]struct{} // ids that count nowhere, arrived or not; nil in most runs
@@ -61,6 +61,7 @@ const (
 
 // agent is what is known of one agent of the run.
 type agent struct {
+	id      string
 	final   int32 // position of its final execution in entries, -1 without any
 	started bool
 }
@@ -95,17 +96,19 @@ func (r *Run) Voided() []string { return slices.Sorted(maps.Keys(r.voided)) }
 // Apply adds an event of this run, unless its id was applied before. Events of other runs must not be given to it.
 func (r *Run) Apply(e *events.Event) Outcome {
 	content := contentOf(e)
-	if at, known := r.ids[e.ID]; known {
+	hash := hashOf(e.ID)
+	if at, known := r.find(e.ID, hash); known {
 		if r.entries[at].content == content {
 			return Duplicate
 		}
 		return Conflict
 	}
-	if r.ids == nil {
-		r.ids = make(map[string]int32)
-	}
 	at := int32(len(r.entries))
-	r.ids[e.ID] = at
+	if at == 0 {
+		// As small runs are; from here on they double.
+		r.entries, r.agents = make([]entry, 0, 4), make([]agent, 0, 4)
+	}
+	r.ids.add(hash, at)
 	r.entries = append(r.entries, r.entryOf(e, content))
 	if e.Type == events.ExecutionsVoided {
 		r.void(e.Voids)
@@ -115,6 +118,10 @@ func (r *Run) Apply(e *events.Event) Outcome {
 		r.count(at)
 	}
 	return Applied
+}
+
+func (r *Run) find(id string, hash uint32) (at int32, applied bool) {
+	return r.ids.find(hash, func(at int32) bool { return r.entries[at].id == id })
 }
 
 // counts tells whether no void names the event. A void cannot be voided: two could name each other.
@@ -135,7 +142,7 @@ func (r *Run) void(ids []string) {
 			continue
 		}
 		r.voided[id] = struct{}{}
-		if at, applied := r.ids[id]; applied && r.entries[at].voidable {
+		if at, applied := r.find(id, hashOf(id)); applied && r.entries[at].voidable {
 			r.stale = true
 		}
 	}
@@ -194,62 +201,45 @@ func kindOf(s events.Status) kind {
 }
 
 func (r *Run) agentOf(id string) int32 {
-	if at, known := r.agentIDs[id]; known {
-		return at
+	hash := hashOf(id)
+	at, known := r.agentIDs.find(hash, func(at int32) bool { return r.agents[at].id == id })
+	if !known {
+		at = int32(len(r.agents))
+		r.agentIDs.add(hash, at)
+		r.agents = append(r.agents, agent{id: id, final: -1})
 	}
-	if r.agentIDs == nil {
-		r.agentIDs = make(map[string]int32)
-	}
-	at := int32(len(r.agents))
-	r.agentIDs[id] = at
-	r.agents = append(r.agents, agent{final: -1})
 	return at
 }
 
-// Size estimates the memory that the run holds, in bytes: what BenchmarkMemory measures for ids of 36 characters. Maps
+// Size estimates the memory that the run holds, in bytes: what BenchmarkMemory measures for ids of 36 characters. Tables
 // and slices grow in steps, so it is right to about a quarter.
 func (r *Run) Size() int {
-	return 700 + 185*len(r.entries) + 110*len(r.agents) + 550*len(r.others) + 115*len(r.voided)
+	return 900 + 165*len(r.entries) + 80*len(r.agents) + 550*len(r.others) + 115*len(r.voided)
 }
 
-// contentSeed keys the content hash. It differs from process to process: nothing stored depends on it, and nobody can
-// craft two events that collide.
-var contentSeed = maphash.MakeSeed()
-
 // contentOf hashes what makes two events of one id the same: the validated event after defaults and rounding, without
-// the key, which is the run's.
+// the key, which is the run's. No two lists of values read alike: of each text the length comes first.
 func contentOf(e *events.Event) uint64 {
-	var h contentHash
-	h.SetSeed(contentSeed)
-	h.text(string(e.Type))
-	h.number(e.OccurredAt.UnixMicro())
+	b := make([]byte, 0, 512) // on the stack, and enough but for long errors
+	b = appendText(b, string(e.Type))
+	b = appendNumber(b, e.OccurredAt.UnixMicro())
 	switch e.Type {
 	case events.AgentFinished, events.AgentStarted:
 		for _, s := range [...]string{e.AgentID, e.AgentName, e.Model, e.Error, string(e.Status)} {
-			h.text(s)
+			b = appendText(b, s)
 		}
 		for _, n := range [...]int64{e.Attempt, e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated} {
-			h.number(n)
+			b = appendNumber(b, n)
 		}
 		if e.Cost.Known {
-			h.number(int64(e.Cost.Nanos))
+			b = appendNumber(b, int64(e.Cost.Nanos))
 		}
 	default:
-		h.Write(events.Encode(e)) // rare, and the encoding says it all
+		b = append(b, events.Encode(e)...) // rare, and the encoding says it all
 	}
-	return h.Sum64()
+	return maphash.Bytes(seed, b)
 }
 
-// contentHash takes in values so that no two lists of them read alike.
-type contentHash struct{ maphash.Hash }
+func appendNumber(b []byte, n int64) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
 
-func (h *contentHash) number(n int64) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	h.Write(b[:])
-}
-
-func (h *contentHash) text(s string) {
-	h.number(int64(len(s)))
-	h.WriteString(s)
-}
+func appendText(b []byte, s string) []byte { return append(appendNumber(b, int64(len(s))), s...) }
