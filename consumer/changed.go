@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -84,15 +85,13 @@ func (c *Changed) encode() ([]byte, error) {
 		return data, nil
 	}
 	data = data[:len(data)-len("]}")]
+	const typical = 800 // bytes of a record
+	data = slices.Grow(data, typical*len(c.Records))
 	for i := range c.Records {
-		record, err := json.Marshal(&c.Records[i])
-		if err != nil {
-			return nil, fmt.Errorf("encode announcement: %w", err)
-		}
 		if i > 0 {
 			data = append(data, ',')
 		}
-		data = append(append(data, '\n'), record...)
+		data = c.Records[i].AppendJSON(append(data, '\n'))
 	}
 	return append(data, "\n]}"...), nil
 }
