@@ -80,6 +80,9 @@ func (b *inbox) receive(m jetstream.Msg) {
 	it := b.newItem()
 	it.sequence, it.time, it.pending = meta.Sequence.Stream, meta.Timestamp, meta.NumPending
 	it.pin, it.reply, it.bytes = header.Get("Nats-Pin-Id"), m.Reply(), len(m.Data())
+	if len(header) == 1 && it.pin != "" {
+		header = nil // most have nothing of the publisher's, and need not be searched
+	}
 	it.event, it.rejected = events.Decode(events.Message{
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
 	})
