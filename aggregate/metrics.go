@@ -149,30 +149,36 @@ func (r *Run) fillReported(m *Metrics) {
 	m.SuccessRate = PercentOf(p.AgentsSuccessful, m.Divisor())
 }
 
+// counted are the numbers of a record that may be nil. Together they take one allocation, and records are made for each
+// run of each commit.
+type counted struct {
+	cancelled, running, missing, expected, executions int64
+	latencies                                         struct{ avg, p50, p95, p99, max int64 }
+}
+
 func (r *Run) fillCounted(m *Metrics) {
-	s := &r.sums
+	s, n := &r.sums, new(counted)
 	m.Source = FromEvents
 	m.Status = r.status()
-	withOutcome := s.succeeded + s.failed + s.cancelled
 	m.AgentsTotal = s.seen
-	if expected := r.agentsExpected(); expected > 0 {
-		m.AgentsExpected = &expected
+	if n.expected = r.agentsExpected(); n.expected > 0 {
+		m.AgentsExpected = &n.expected
 		if m.Status != Running {
-			m.AgentsTotal = max(s.seen, expected)
+			m.AgentsTotal = max(s.seen, n.expected)
 		}
-		m.AgentsMissing = ptr(max(0, expected-s.seen))
-	} else {
-		m.AgentsMissing = ptr(int64(0))
+		n.missing = max(0, n.expected-s.seen)
 	}
-	m.AgentsSuccessful, m.AgentsFailed = s.succeeded, s.failed
-	m.AgentsCancelled, m.AgentsRunning = ptr(s.cancelled), ptr(s.seen-withOutcome)
-	m.Executions = ptr(s.executions)
+	n.cancelled, n.running, n.executions = s.cancelled, s.seen-(s.succeeded+s.failed+s.cancelled), s.executions
+	m.AgentsSuccessful, m.AgentsFailed, m.AgentsCancelled = s.succeeded, s.failed, &n.cancelled
+	m.AgentsRunning, m.AgentsMissing, m.Executions = &n.running, &n.missing, &n.executions
 	m.AssetsGenerated, m.TokensIn, m.TokensOut = s.assets, s.tokensIn, s.tokensOut
 	m.CostUSD, m.CostComplete = s.cost, s.withoutCost == 0
 	if s.latencies.count > 0 {
-		m.LatencyAvgMs = ptr(s.latencies.average())
-		m.LatencyP50Ms, m.LatencyP95Ms = ptr(s.latencies.percentile(50)), ptr(s.latencies.percentile(95))
-		m.LatencyP99Ms, m.LatencyMaxMs = ptr(s.latencies.percentile(99)), ptr(s.latencies.at(s.latencies.count))
+		l := &n.latencies
+		l.avg, l.max = s.latencies.average(), s.latencies.at(s.latencies.count)
+		l.p50, l.p95, l.p99 = s.latencies.percentile(50), s.latencies.percentile(95), s.latencies.percentile(99)
+		m.LatencyAvgMs, m.LatencyMaxMs = &l.avg, &l.max
+		m.LatencyP50Ms, m.LatencyP95Ms, m.LatencyP99Ms = &l.p50, &l.p95, &l.p99
 	}
 	m.SuccessRate = PercentOf(s.succeeded, m.Divisor())
 }
