@@ -1,7 +1,7 @@
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-all lint bench sim studio publishers image ci
+.PHONY: help dev test test-all lint bench bench-more growth sim studio publishers image ci
 
 dev: ## run everything embedded, with sample agents
 	go run ./cmd/runmetrics dev
@@ -16,9 +16,13 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
-bench: ## publishing, bare read, committed events/s by one stream and by several, replayed events/s, delays to store, live clients and Dataverse, what those and telemetry cost, answers with a million runs (a quarter of an hour)
+bench: ## the table of README: committed events/s against a bare read and what one would write by hand, delays, processor time, memory, after kill -9 (under 10 minutes)
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkPipeline$$' -benchtime 1x -timeout 30m ./consumer
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkProcess$$' -benchtime 1x -timeout 30m ./cmd/runmetrics
+
+bench-more: ## publishing, several streams, replayed events/s, live clients, Dataverse, what those and telemetry cost, answers with a million runs (a quarter of an hour)
 	go test -run '^$$' -bench '^BenchmarkPublish$$' -benchtime 1x ./events/publish
-	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^(BenchmarkPipeline|BenchmarkStreams)$$' -benchtime 3x -timeout 30m ./consumer
+	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkStreams$$' -benchtime 3x -timeout 30m ./consumer
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^Benchmark(Telemetry|Dataverse|Replay|Live|Reads)' -benchtime 1x -timeout 30m ./cmd/runmetrics
 
 sim: ## random histories with everything that may go wrong, on both stores: make sim RUNS=1000 SEED=1

@@ -13,7 +13,7 @@ import (
 
 // BenchmarkStreams measures, in one run on one machine, how fast the same events are committed to one Postgres where one,
 // two or four streams share them, each with a reader of its own, all in one process. Readers, broker and database share
-// the machine's cores, so this says what more streams cost where there is nothing to gain. Run it by `make bench`.
+// the machine's cores, so this says what more streams cost where there is nothing to gain. Run it by `make bench-more`.
 func BenchmarkStreams(b *testing.B) {
 	n := benchEvents(b)
 	counts := []int{1, 2, 4}

@@ -20,7 +20,7 @@ import (
 
 // BenchmarkDataverseDelay measures the time from before an event is published until its record stands in Dataverse, at 100
 // events/s, where each request takes 20 ms and the service's limits are in force: for events that begin a run and for
-// those that close one. Broker, store and organization share the machine. Run it by `make bench`.
+// those that close one. Broker, store and organization share the machine. Run it by `make bench-more`.
 func BenchmarkDataverseDelay(b *testing.B) {
 	for b.Loop() {
 		first, closing := measureCopies(b, 30*time.Second)

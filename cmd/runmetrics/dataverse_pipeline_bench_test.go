@@ -20,7 +20,7 @@ import (
 
 // BenchmarkDataversePipeline measures what a copy costs the pipeline: how fast a stream is committed to Postgres without
 // one, with one, and with one while Dataverse is away, by turns. Everything shares the machine, the organization too, so
-// the work of sending is part of what it costs. Run it by `make bench`.
+// the work of sending is part of what it costs. Run it by `make bench-more`.
 func BenchmarkDataversePipeline(b *testing.B) {
 	const total, rounds = 400_000, 3
 	broker := filledBroker(b, total)

@@ -28,7 +28,7 @@ const (
 
 // BenchmarkLiveThroughput measures what live clients cost the pipeline: how fast a stream of 20 campaigns is committed to
 // Postgres without any, and with 200 of which each follows one campaign, by turns. Everything shares the machine, the
-// clients too. Run it by `make bench`.
+// clients too. Run it by `make bench-more`.
 func BenchmarkLiveThroughput(b *testing.B) {
 	const total, rounds = 400_000, 5
 	broker := liveBroker(b, total)

@@ -26,7 +26,7 @@ import (
 
 // BenchmarkReads fills Postgres with a million runs and a campaign of ten million executions, and prints how long the API
 // takes to answer: the 50th and 95th percentile and the maximum over all requests of a kind, with the plan of one. Run it
-// by `make bench`; RUNMETRICS_BENCH_RUNS and RUNMETRICS_BENCH_EXECUTIONS make it smaller.
+// by `make bench-more`; RUNMETRICS_BENCH_RUNS and RUNMETRICS_BENCH_EXECUTIONS make it smaller.
 func BenchmarkReads(b *testing.B) {
 	runs, executions := benchSize(b, "RUNMETRICS_BENCH_RUNS", 1_000_000), benchSize(b, "RUNMETRICS_BENCH_EXECUTIONS", 10_000_000)
 	server := sinktest.StartPostgres(b, "shared_preload_libraries=auto_explain", "auto_explain.log_analyze=on", "fsync=off",

@@ -15,7 +15,7 @@ import (
 
 // BenchmarkReplay measures, by turns and in one run, how fast the service commits a stream to an empty Postgres, and how
 // fast a dry run of replay compares the same stream with what was committed. Broker, database and program share the machine.
-// Run it by `make bench`.
+// Run it by `make bench-more`.
 func BenchmarkReplay(b *testing.B) {
 	const rounds = 3
 	total := 1_000_000

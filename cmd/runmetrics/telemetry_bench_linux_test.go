@@ -19,7 +19,7 @@ import (
 // BenchmarkTelemetry measures what telemetry costs the pipeline at full speed: nobody asks and nothing is sent, against
 // Prometheus that scrapes every second and a collector that is sent metrics every second, log records, and spans of commits
 // and of one event in a hundred. It is by turns, in one process with the broker; the collector throws away what it gets.
-// Time on a shared machine is noisy, so there are many short rounds, and the processor's time beside. Run it by `make bench`.
+// Time on a shared machine is noisy, so there are many short rounds, and the processor's time beside. Run it by `make bench-more`.
 func BenchmarkTelemetry(b *testing.B) {
 	const total, rounds = 200_000, 20
 	broker := tracedBroker(b, total)
