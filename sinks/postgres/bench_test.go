@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
@@ -51,6 +52,7 @@ func newRuns(round, runs, executions int) []events.Event {
 	for i := range list {
 		list[i] = execution(fmt.Sprintf("run-%d-%d", round, i%runs), fmt.Sprintf("%08x-0000-4000-8000-%012x", round, i))
 		list[i].AgentID = fmt.Sprintf("agent-%d", i/runs)
+		list[i].OccurredAt = list[i].OccurredAt.Add(time.Duration(round)*time.Second + time.Duration(i)*100*time.Microsecond)
 		list[i].LatencyMs = int64(i * 7919 % 60_000)
 	}
 	return list

@@ -19,17 +19,16 @@ import (
 // queue. Of a claimed run due_at is of the version that is under way, until a commit puts that of the next in its place. A
 // version that is not newer than what was delivered is of a run that was removed and has come back.
 var (
-	writeMarks = marking("SELECT m.run_key, m.version, m.closed, true, $4::timestamptz " +
-		"FROM unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS m (run_key, version, closed)")
-	writeLaterMarks = marking("SELECT m.run_key, m.version, m.closed, true, " + fmt.Sprintf(fromMicroseconds, "m.due") +
-		" FROM unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::bigint[]) AS m (run_key, version, closed, due)")
+	writeMarks      = marking("unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::boolean[]), true, $4::timestamptz")
+	writeLaterMarks = marking("unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::boolean[]), true, " +
+		fmt.Sprintf(fromMicroseconds, "unnest($4::bigint[])"))
 )
 
-// marking is the statement that marks the selected runs.
-func marking(selected string) string {
+// marking is the statement that marks runs, of which it is given the columns.
+func marking(columns string) string {
 	return `
 INSERT INTO dataverse_outbox AS o (run_key, version, closed, pending, due_at)
-` + selected + `
+SELECT ` + columns + `
 ON CONFLICT (run_key) DO UPDATE SET version = excluded.version, closed = excluded.closed,
 	delivered = least(o.delivered, excluded.version - 1), pending = o.claimed_by IS NULL,
 	due_at = least(CASE WHEN o.pending THEN o.due_at END, CASE
