@@ -3,6 +3,7 @@ package schema_test
 import (
 	"encoding/json"
 	"math/big"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -83,7 +84,7 @@ func beyondCost(value string, limit int64) string {
 
 func beyondMetrics(metrics, e map[string]any, broken map[string]string) {
 	for _, field := range []string{"campaignId", "runId", "phase"} {
-		if metrics[field] != nil && metrics[field] != e[field] {
+		if metrics[field] != nil && !reflect.DeepEqual(metrics[field], e[field]) {
 			broken["metrics."+field] = "metrics-key"
 		}
 	}
