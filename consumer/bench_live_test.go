@@ -20,12 +20,12 @@ func syncedCommits(tb testing.TB, postgres *sinktest.PostgresServer, w workload)
 	k := startBroker(tb, func(o *server.Options) { o.SyncAlways = true })
 	watch := k.watchCommits(tb, "main")
 	k.startReader(tb, openPostgres(tb, postgres), func(c *consumer.Config) { c.Log = nil })
-	m := startStopwatch(tb, postgres)
+	clock := startStopwatch(tb, postgres)
 	k.publishAll(tb, w)
 	if err := watch.Wait(tb.Context(), streamName, uint64(w.events)); err != nil {
 		tb.Fatal(err)
 	}
-	return m.stop(tb, w.events)
+	return clock.stop(tb, w.events)
 }
 
 const (
@@ -57,13 +57,13 @@ func delays(tb testing.TB, postgres *sinktest.PostgresServer, store sinks.Store)
 		}
 		measured <- waits
 	}()
-	m := startStopwatch(tb, postgres)
+	clock := startStopwatch(tb, postgres)
 	k.publishEvenly(tb, list, published)
 	waits := <-measured
 	if len(waits) != total {
 		tb.Fatalf("%d of %d events were committed", len(waits), total)
 	}
-	result := m.stop(tb, total)
+	result := clock.stop(tb, total)
 	waits = slices.Sorted(slices.Values(waits[delayRate:]))
 	result.p50, result.p99 = waits[(len(waits)+1)/2-1], waits[(99*len(waits)+99)/100-1]
 	return result

@@ -58,7 +58,7 @@ func (k *broker) pinnedRead(tb testing.TB, server *sinktest.PostgresServer, n in
 		if seen++; seen%10_000 == 0 {
 			_ = m.Ack() // a lost one costs nothing here
 		}
-	}, jetstream.PullPriorityGroup(config.PriorityGroups[0]))
+	}, jetstream.PullPriorityGroup(config.PriorityGroups[0]), jetstream.PullExpiry(2*time.Second))
 }
 
 // read measures how long a new consumer takes for n messages.
@@ -76,7 +76,7 @@ func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, con
 	defer js.DeleteConsumer(tb.Context(), streamName, config.Durable)
 	var seen atomic.Int64
 	done := make(chan struct{})
-	m := startStopwatch(tb, server)
+	clock := startStopwatch(tb, server)
 	consume, err := c.Consume(func(m jetstream.Msg) {
 		each(m)
 		if seen.Add(1) == int64(n) {
@@ -92,7 +92,7 @@ func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, con
 	case <-time.After(5 * time.Minute):
 		tb.Fatalf("%d of %d messages read after 5 minutes", seen.Load(), n)
 	}
-	return m.stop(tb, n)
+	return clock.stop(tb, n)
 }
 
 // commitAll runs the pipeline into an empty store until the first n events are announced as committed.
@@ -111,12 +111,12 @@ func (k *broker) commitAll(tb testing.TB, server *sinktest.PostgresServer, store
 	defer k.js.DeleteConsumer(tb.Context(), streamName, c.CachedInfo().Name)
 	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Minute)
 	defer cancel()
-	m := startStopwatch(tb, server)
+	clock := startStopwatch(tb, server)
 	r := k.startReader(tb, store, func(c *consumer.Config) { c.Deployment, c.Log = deployment, nil })
 	if err := watch.Wait(ctx, streamName, uint64(n)); err != nil {
 		tb.Fatalf("wait for %d commits: %v; %+v", n, err, r.Status())
 	}
-	result := m.stop(tb, n)
+	result := clock.stop(tb, n)
 	if err := r.stop(); err != nil {
 		tb.Fatal(err)
 	}

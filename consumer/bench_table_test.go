@@ -124,9 +124,9 @@ func (t *table) commit(tb testing.TB, k *broker, n int) sample {
 func (t *table) baseline(k *broker, name string, l *baseline, n int) *line {
 	return &line{name: name, events: n, of: t.bare, measure: func(tb testing.TB) sample {
 		conn := l.connect(tb, t.server)
-		watch := startStopwatch(tb, t.server)
+		clock := startStopwatch(tb, t.server)
 		l.run(tb, k, conn, n)
-		result := watch.stop(tb, n)
+		result := clock.stop(tb, n)
 		t.byHand[l] = resultsOf(tb, conn, l.results)
 		if l == distinctRows {
 			t.views.add(tb, conn, "run_metrics")
