@@ -36,8 +36,9 @@ func TestRunThatAppearsWhileItsCommitWaitsConflicts(t *testing.T) {
 		second <- w.Commit(t.Context(), w.Fold(execution("r", "1"), execution("new", "1")))
 	}()
 	for waiting, deadline := 0, time.Now().Add(10*time.Second); waiting == 0; {
-		if err := db.QueryRowContext(t.Context(), `
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+		err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity "+
+			"WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+		if err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {

@@ -69,8 +69,9 @@ func TestOlderSchemaIsMigratedWithItsEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	var methods string
-	if err := db.QueryRowContext(t.Context(), `
-SELECT string_agg(pg_column_compression(events), ' ' ORDER BY version) FROM event_chunks`).Scan(&methods); err != nil || methods != "pglz lz4" {
+	err = db.QueryRowContext(t.Context(),
+		"SELECT string_agg(pg_column_compression(events), ' ' ORDER BY version) FROM event_chunks").Scan(&methods)
+	if err != nil || methods != "pglz lz4" {
 		t.Errorf("compressed with %q, %v", methods, err)
 	}
 	if got, err := sinks.EventsOf(t.Context(), store, list[0].Key.UUID()); err != nil || !reflect.DeepEqual(got, list) {
