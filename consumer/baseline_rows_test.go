@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Two baselines keep each event as a row and work out the results when somebody looks. Neither stores an event twice that is
-// delivered twice.
+// Two baselines keep each event as a row and work out the results when somebody looks. Neither stores an event twice that
+// is delivered twice.
 var (
 	// copiedRows is as fast as rows get. An event that is published twice counts twice, unless the broker still knows its
 	// message id: a COPY cannot leave out what is there already. Where it stopped, the highest sequence says.

@@ -11,8 +11,8 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sinktest"
 )
 
-// TestADistantServerGetsAllBytesInOrderButLater: what is measured with a distance must neither lose bytes nor be quicker than
-// the distance allows.
+// TestADistantServerGetsAllBytesInOrderButLater: what is measured with a distance must neither lose bytes nor be quicker
+// than the distance allows.
 func TestADistantServerGetsAllBytesInOrderButLater(t *testing.T) {
 	const oneWay = 20 * time.Millisecond
 	echo, err := net.Listen("tcp", "127.0.0.1:0")

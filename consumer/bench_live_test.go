@@ -69,8 +69,8 @@ func delays(tb testing.TB, postgres *sinktest.PostgresServer, store sinks.Store)
 	return result
 }
 
-// publishEvenly publishes at delayRate and tells when each event was. After a pause in which it had no processor it makes up for
-// what it missed.
+// publishEvenly publishes at delayRate and tells when each event was. After a pause in which it had no processor it makes
+// up for what it missed.
 func (k *broker) publishEvenly(tb testing.TB, list []events.Event, published chan<- time.Time) {
 	tb.Helper()
 	defer close(published)

@@ -12,28 +12,32 @@ import (
 func (t *table) newest() string {
 	rate := func(l *line) string { return thousands(l.samples[len(l.samples)-1].rate) }
 	p99 := func(l *line) float64 { return ms(l.samples[len(l.samples)-1].p99) }
-	return fmt.Sprintf("bare %s, pinned %s, Postgres %s, SQLite %s, distant %s, COPY %s, rows %s, upsert %s events/s; p99 %.1f ms, distant %.1f ms",
+	return fmt.Sprintf("bare %s, pinned %s, Postgres %s, SQLite %s, distant %s, "+
+		"COPY %s, rows %s, upsert %s events/s; p99 %.1f ms, distant %.1f ms",
 		rate(t.bare), rate(t.pinned), rate(t.postgres), rate(t.sqlite), rate(t.distant), rate(t.copied), rate(t.distinct), rate(t.upsert),
 		p99(t.delays[0]), p99(t.delays[1]))
 }
 
 func (t *table) print() {
 	const row = "%-44s %9s  %8s %-17s  %-17s  %5s %5s\n"
-	fmt.Printf("\nOn %d processors, which broker, pipeline, clients and database share; %d rounds by turns, median (least–greatest).\n",
+	fmt.Printf("\n%d processors, shared by broker, pipeline, clients and database; %d rounds by turns, median (least–greatest).\n",
 		runtime.NumCPU(), len(t.bare.samples))
-	fmt.Printf("Ratios are of the same round. Processor seconds are for a million events, Go's with the broker in the process.\n\n")
+	fmt.Printf("Ratios are of the same round. The last columns are processor seconds for a million events: of the Go process,\n" +
+		"in which the broker is, and of Postgres.\n\n")
 	fmt.Printf(row, "", "events", "events/s", "", "of the bare read", "Go", "Postgres")
 	for _, s := range t.sections {
 		fmt.Println(s.title)
 		for _, l := range s.lines {
 			rates := l.rates()
-			fmt.Printf(row, "  "+l.name, thousands(float64(l.events)), thousands(median(rates)), extent(rates, thousands), l.ratios(l.of),
+			fmt.Printf(row, "  "+l.name, thousands(float64(l.events)),
+				thousands(median(rates)), extent(rates, thousands), l.ratios(l.of),
 				tenths(median(l.values(func(s sample) float64 { return s.own }))),
 				tenths(median(l.values(func(s sample) float64 { return s.postgres }))))
 		}
 	}
 	fmt.Println()
-	for _, pair := range [][2]*line{{t.postgres, t.distinct}, {t.postgres, t.copied}, {t.postgres, t.upsert}, {t.distant, t.postgres}} {
+	for _, pair := range [][2]*line{
+		{t.postgres, t.distinct}, {t.postgres, t.copied}, {t.postgres, t.upsert}, {t.distant, t.postgres}} {
 		fmt.Printf("%-80s %s\n", pair[0].name+" / "+pair[1].name, pair[0].ratios(pair[1]))
 	}
 	fmt.Println()
@@ -82,7 +86,8 @@ func (t *table) printLooks() {
 }
 
 func (t *table) printDelays() {
-	fmt.Printf("from before the publish to the announcement of the commit, %d events/s for %d s, ms\n", delayRate, delaySeconds-1)
+	fmt.Printf("from before the publish to the announcement of the commit, %d events/s for %d s, ms\n",
+		delayRate, delaySeconds-1)
 	for _, l := range t.delays {
 		p50 := l.values(func(s sample) float64 { return ms(s.p50) })
 		p99 := l.values(func(s sample) float64 { return ms(s.p99) })

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// maxUnderWay bounds the bytes that a delayed connection holds in each direction; a sender that is further ahead waits, as it
-// does for a full window of TCP. In 15 ms it lets 4 GB/s through.
+// maxUnderWay bounds the bytes that a delayed connection holds in each direction; a sender that is further ahead waits, as
+// it does for a full window of TCP. In 15 ms it lets 4 GB/s through.
 const maxUnderWay = 64 << 20
 
 // StartDelay listens on an address of 127.0.0.1, which it returns, and passes each connection on to the server at address
