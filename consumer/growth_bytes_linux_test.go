@@ -123,7 +123,8 @@ func sizesOf(b *testing.B, d grownDatabase, s storedShape, n int) storedSizes {
 	}
 	execute(b, db, "VACUUM")
 	table := func(name string) (all, toast, indexes int64) {
-		toast = number(b, db, "SELECT coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) FROM pg_class WHERE oid = $1::regclass", name)
+		toast = number(b, db, "SELECT coalesce(pg_total_relation_size(nullif(reltoastrelid, 0)), 0) "+
+			"FROM pg_class WHERE oid = $1::regclass", name)
 		return number(b, db, "SELECT pg_table_size($1::regclass)", name) - toast, toast,
 			number(b, db, "SELECT pg_indexes_size($1::regclass)", name)
 	}

@@ -211,7 +211,8 @@ func (f filler) finish(b *testing.B) {
 	if f.server == nil {
 		return
 	}
-	for _, statement := range []string{"VACUUM ANALYZE", "CHECKPOINT", "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()", "CHECKPOINT"} {
+	for _, statement := range []string{"VACUUM ANALYZE", "CHECKPOINT", "ALTER SYSTEM RESET ALL",
+		"SELECT pg_reload_conf()", "CHECKPOINT"} {
 		execute(b, f.db, statement)
 	}
 }
