@@ -8,9 +8,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Two baselines keep each event as a row and work out the results when somebody looks. Neither stores an event twice that
+// Three baselines keep each event as a row and work out the results when somebody looks. None stores an event twice that
 // is delivered twice.
 var (
+	// exampleRows is what one gets by following the examples of both libraries: a consumer as it comes, and a pgx.Batch of
+	// INSERTs, one for each event.
+	exampleRows = &baseline{schema: rowsTable("campaign_id, run_id, phase, event_id") + rowsView, explicit: true,
+		store: insertOneByOne, results: rowsResults}
 	// copiedRows is as fast as rows get. An event that is published twice counts twice, unless the broker still knows its
 	// message id: a COPY cannot leave out what is there already. Where it stopped, the highest sequence says.
 	copiedRows = &baseline{schema: rowsTable("stream_sequence") + rowsIndex + rowsView, store: copyRows, results: rowsResults}
@@ -70,15 +74,31 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[
 ON CONFLICT DO NOTHING`
 )
 
+const insertEvent = `
+INSERT INTO agent_events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+ON CONFLICT DO NOTHING`
+
+func insertOneByOne(ctx context.Context, conn *pgx.Conn, batch []baselineEvent) error {
+	pipeline := new(pgx.Batch)
+	for i := range batch {
+		pipeline.Queue(insertEvent, batch[i].row()...)
+	}
+	return conn.SendBatch(ctx, pipeline).Close()
+}
+
+// row is what a row holds of the event.
+func (e *baselineEvent) row() []any {
+	return []any{e.sequence, e.CampaignID, e.RunID, e.Phase, e.ID, e.OccurredAt, e.AgentID, e.Attempt, e.Status,
+		e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated, e.costNanos()}
+}
+
 var rowsColumns = []string{"stream_sequence", "campaign_id", "run_id", "phase", "event_id", "occurred_at", "agent_id", "attempt",
 	"status", "latency_ms", "tokens_in", "tokens_out", "assets_generated", "cost_nanos"}
 
 func copyRows(ctx context.Context, conn *pgx.Conn, batch []baselineEvent) error {
 	_, err := conn.CopyFrom(ctx, pgx.Identifier{"agent_events"}, rowsColumns,
 		pgx.CopyFromSlice(len(batch), func(i int) ([]any, error) {
-			e := &batch[i]
-			return []any{e.sequence, e.CampaignID, e.RunID, e.Phase, e.ID, e.OccurredAt, e.AgentID, e.Attempt, e.Status,
-				e.LatencyMs, e.TokensIn, e.TokensOut, e.AssetsGenerated, e.costNanos()}, nil
+			return batch[i].row(), nil
 		}))
 	return err
 }

@@ -34,7 +34,7 @@ type table struct {
 	sections []section
 	delays   []*line
 
-	bare, pinned, postgres, sqlite, distant, copied, distinct, upsert *line
+	bare, pinned, postgres, sqlite, distant, rows, copied, distinct, upsert *line
 
 	// What the pipeline and the baselines stored in the round under way.
 	stored map[string]runResult
@@ -79,11 +79,12 @@ func (t *table) mixed(b *testing.B, n int) {
 		dsn := t.server.CreateDatabase(tb)
 		return shorter.commitAll(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)), fewer)
 	}
-	t.copied = t.baseline(short, "by hand: raw rows by COPY, repeats count", copiedRows, few)
-	t.distinct = t.baseline(short, "by hand: raw rows, each event once", distinctRows, few)
+	t.rows = t.baseline(short, "by hand: raw rows, as the examples do", exampleRows, few)
+	t.distinct = t.baseline(short, "by hand: raw rows, in arrays", distinctRows, few)
+	t.copied = t.baseline(short, "by hand: raw rows, COPY, repeats count", copiedRows, few)
 	t.upsert = t.baseline(short, "by hand: additive upsert, not exact", additiveUpsert, few)
 	t.sections = append(t.sections, section{"10 agents a run, interleaved over 40 runs",
-		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.copied, t.distinct, t.upsert}})
+		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.distinct, t.copied, t.upsert}})
 }
 
 // shape adds what is measured with a stream of another shape.
