@@ -19,8 +19,8 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks/sqlite"
 )
 
-// The benchmarks of growth are run by `make growth`: BenchmarkGrowthRuns, BenchmarkGrowthExecutions, BenchmarkGrowthStream and
-// BenchmarkGrowthBytes. Each compares sizes by turns, round by round, because other programs use the machine too, and each
+// The benchmarks of growth are run by `make growth`: of runs stored and under way, of executions in a run, of messages in the
+// stream, of bytes. Each compares sizes by turns, round by round, because other programs use the machine too, and each
 // fails where the store does not hold in the end what was to be written.
 
 // growingTo are sizes from the first one on, each so many times the one before, and the last one.
