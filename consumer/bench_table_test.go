@@ -51,7 +51,7 @@ func newTable(b *testing.B) *table {
 	t.mixed(b, n)
 	t.shape(b, "1 agent a run", workload{n / 10, 1, 1})
 	t.shape(b, "1,000 agents a run, interleaved over 40 runs", workload{n / 10, 1_000, 40})
-	t.shape(b, "one run", workload{n / 10, n / 10, 1})
+	t.shape(b, "one run", workload{n, n, 1})
 	t.live(n / 100)
 	return t
 }
