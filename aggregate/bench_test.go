@@ -112,6 +112,9 @@ func BenchmarkMemory(b *testing.B) {
 
 // Not parallel: other tests would be measured too.
 func TestSizeIsNearTheMemoryThatARunHolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector has nothing to look for, and takes ten seconds to find it")
+	}
 	for _, size := range []int{1, 10, 1_000, 100_000} {
 		held, estimated := measure(size, 100_000)
 		if ratio := estimated / held; ratio < 0.7 || ratio > 1.3 {

@@ -205,6 +205,9 @@ func gather(ctx context.Context, batch []baselineEvent, arrived <-chan baselineE
 // TestBaselinesKnowWhatThePipelineKnows: what the pipeline is compared with does the same work, as far as it can. All events
 // are published twice; two baselines can tell.
 func TestBaselinesKnowWhatThePipelineKnows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what is compared with takes as long as what is measured")
+	}
 	const n = 800
 	server := sinktest.StartPostgres(t, "fsync=off")
 	k := startBroker(t)

@@ -95,6 +95,9 @@ func startDev(t *testing.T) addresses {
 
 // TestPythonPublishesOverHTTPThroughFaults puts the faults of networks and gateways before the service.
 func TestPythonPublishesOverHTTPThroughFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
 	t.Parallel()
 	at := startDev(t)
 	service, err := url.Parse(at.API)

@@ -35,6 +35,9 @@ type ruled struct {
 
 // TestPostgresRoles holds deploy/postgres-roles.sql to what it says, on one server.
 func TestPostgresRoles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts every command once as each role")
+	}
 	t.Parallel()
 	server := sinktest.StartPostgres(t, "fsync=off")
 	first := &ruled{T: t, server: server, dsn: server.DSN("postgres")}

@@ -69,7 +69,7 @@ var systemTests = []struct {
 	{name: "benchmark", run: testBenchmark},
 	{name: "copy", run: testCopy},
 	{name: "telemetry", run: testTelemetry},
-	{name: "series", run: testSeries},
+	{name: "series", heavy: true, run: testSeries},
 	{name: "trace", run: testTrace},
 	{name: "readme", run: testReadme},
 	{name: "odd", run: testOdd},

@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	preset("rapid.checks", func() string {
 		if testing.Short() {
-			return "40"
+			return "25"
 		}
-		return "140"
+		return "90"
 	})
 	preset("rapid.seed", func() string { return strconv.FormatUint(rand.Uint64(), 10) })
 	ats.Register()
