@@ -68,7 +68,8 @@ func TestEncodeCheckedSaysWhatDecodeWouldSay(t *testing.T) {
 			t.Fatalf("wrote %s, Encode %s", data, plain)
 		}
 	})
-	if accepted == 0 || len(rejections) < 2 {
+	// The few events of a short run may all be bad.
+	if !testing.Short() && (accepted == 0 || len(rejections) < 2) {
 		t.Errorf("the events prove nothing: %d accepted, rejected %v", accepted, rejections)
 	}
 }
