@@ -25,7 +25,7 @@ bench-more: ## publishing, several streams, replayed events/s, live clients, Dat
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkStreams$$' -benchtime 3x -timeout 30m ./consumer
 	RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^Benchmark(Telemetry|Dataverse|Replay|Live|Reads)' -benchtime 1x -timeout 30m ./cmd/runmetrics
 
-growth: ## what an event costs as runs, executions and messages grow, and the bytes stored; RUNMETRICS_BENCH_RUNS and others of consumer/growth_*_test.go make it greater (five minutes)
+growth: ## what an event costs as runs, executions and messages grow, and the bytes stored; RUNMETRICS_BENCH_RUNS and others of consumer/growth_*_test.go make it greater (a quarter of an hour)
 	RUNMETRICS_BENCH_ROUNDS=$${RUNMETRICS_BENCH_ROUNDS:-3} RUNMETRICS_TEST_ALL=1 go test -run '^$$' -bench '^BenchmarkGrowth' -benchtime 1x -timeout 120m ./consumer
 
 sim: ## random histories with everything that may go wrong, on both stores: make sim RUNS=1000 SEED=1
