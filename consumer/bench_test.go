@@ -96,7 +96,7 @@ type stopwatch struct {
 func startStopwatch(tb testing.TB, server *sinktest.PostgresServer) stopwatch {
 	tb.Helper()
 	runtime.GC() // what others left behind is not of this measurement
-	return stopwatch{server: server, own: ownTime(tb), postgres: server.ProcessorTime(tb), began: time.Now()}
+	return stopwatch{server: server, own: sinktest.OwnTime(tb), postgres: server.ProcessorTime(tb), began: time.Now()}
 }
 
 // stop returns the sample of n events.
@@ -105,7 +105,7 @@ func (m stopwatch) stop(tb testing.TB, n int) sample {
 	took := time.Since(m.began)
 	perMillion := func(used time.Duration) float64 { return used.Seconds() * 1e6 / float64(n) }
 	return sample{rate: float64(n) / took.Seconds(),
-		own: perMillion(ownTime(tb) - m.own), postgres: perMillion(m.server.ProcessorTime(tb) - m.postgres)}
+		own: perMillion(sinktest.OwnTime(tb) - m.own), postgres: perMillion(m.server.ProcessorTime(tb) - m.postgres)}
 }
 
 // rates holds what sub-benchmarks measured, in events a second.

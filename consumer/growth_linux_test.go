@@ -150,11 +150,11 @@ func (m meter) measure(b *testing.B, n int, work func(timed func(func() error)))
 	server, log := m.serverTime(b), m.logged(b)
 	c := cost{events: n}
 	work(func(step func() error) {
-		began, used := time.Now(), ownTime(b)
+		began, used := time.Now(), sinktest.OwnTime(b)
 		if err := step(); err != nil {
 			b.Fatal(err)
 		}
-		c.wall, c.process = c.wall+time.Since(began), c.process+ownTime(b)-used
+		c.wall, c.process = c.wall+time.Since(began), c.process+sinktest.OwnTime(b)-used
 	})
 	c.server, c.log = m.serverTime(b)-server, m.logged(b)-log
 	return c

@@ -12,7 +12,7 @@ import (
 // Of an execution only the id, the agent and the time as it is written are new: what else is allocated is paid a million
 // times.
 func TestDecodingAllocatesThreeTexts(t *testing.T) {
-	m := Message{Subject: "runs.spring-launch-2026.run-000123", Data: []byte(plainExecution),
+	m := Message{Subject: "runs.spring-launch-2026.run-000123", Data: []byte(PlainExecution),
 		Header: map[string][]string{"Nats-Pin-Id": {"x"}}, Time: time.Date(2026, 2, 14, 15, 0, 0, 0, time.UTC)}
 	if n := testing.AllocsPerRun(1000, func() {
 		if _, rejected := Decode(m); rejected != nil {

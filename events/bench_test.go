@@ -7,16 +7,10 @@ import (
 	"github.com/apexsalesai/runmetrics/events"
 )
 
-// benchmarkEvent is what a runtime typically sends, about 350 bytes.
-const benchmarkEvent = `{"id":"0192f3a4-7c1e-7b52-9d3a-5f6e7a8b9c0d","campaignId":"spring-launch-2026","runId":"run-000123",` +
-	`"phase":"2-3","occurredAt":"2026-02-14T14:47:08.035Z","agentId":"writer-0042","attempt":1,"status":"succeeded",` +
-	`"latencyMs":1234.5,"tokensIn":5231,"tokensOut":812,"assetsGenerated":2,"costUSD":0.059133500000000006,` +
-	`"agentName":"Copy writer","model":"gpt-5.2"}`
-
 func BenchmarkDecode(b *testing.B) {
 	m := events.Message{
 		Subject: "runs.spring-launch-2026.run-000123",
-		Data:    []byte(benchmarkEvent),
+		Data:    []byte(events.PlainExecution),
 		Time:    time.Date(2026, 2, 14, 15, 0, 0, 0, time.UTC),
 	}
 	b.SetBytes(int64(len(m.Data)))
@@ -29,7 +23,7 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	e, rejected := events.Decode(events.Message{Data: []byte(benchmarkEvent)})
+	e, rejected := events.Decode(events.Message{Data: []byte(events.PlainExecution)})
 	if rejected != nil {
 		b.Fatal(rejected)
 	}
@@ -41,7 +35,7 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkEncodeChecked(b *testing.B) {
-	e, rejected := events.Decode(events.Message{Data: []byte(benchmarkEvent)})
+	e, rejected := events.Decode(events.Message{Data: []byte(events.PlainExecution)})
 	if rejected != nil {
 		b.Fatal(rejected)
 	}

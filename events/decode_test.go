@@ -230,7 +230,7 @@ func TestAnEventDoesNotShareMemoryWithTheMessage(t *testing.T) {
 }
 
 func TestDecodeLeavesTheMessageAsItIs(t *testing.T) {
-	for _, payload := range []string{benchmarkEvent, string(sample(events.RunReported).json()), `{"id":"\u0041","x":[1.50,2`} {
+	for _, payload := range []string{events.PlainExecution, string(sample(events.RunReported).json()), `{"id":"\u0041","x":[1.50,2`} {
 		data := []byte(payload)
 		for range 2 {
 			events.Decode(events.Message{Data: data})

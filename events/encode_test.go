@@ -68,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(structured(sample(of).with("id", ``))), "runs.c-1.r-1", "")
 		f.Add(sample(of).with("id", ``).with("occurredAt", ``).json(), "p.3.c-1.r-1", "id 1")
 	}
-	f.Add([]byte(benchmarkEvent), "runs.spring-launch-2026.run-000123", "")
+	f.Add([]byte(events.PlainExecution), "runs.spring-launch-2026.run-000123", "")
 	f.Add(reported(metrics).json(), "", "")
 	for name, raw := range map[string]string{
 		"costUSD": `0.059133500000000006`, "latencyMs": `12.5e0`, "tokensIn": `0e99`, "error": `"\u0001\ud83d\ude80\n\"\\\/"`,

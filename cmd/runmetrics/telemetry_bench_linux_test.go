@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -41,9 +40,9 @@ func BenchmarkTelemetry(b *testing.B) {
 					environ["OTEL_EXPORTER_OTLP_ENDPOINT"], environ["OTEL_METRIC_EXPORT_INTERVAL"] = collector.URL, "1000"
 					beside = scrapeEachSecond
 				}
-				before := processorTime(b)
+				before := sinktest.OwnTime(b)
 				took[on] = append(took[on], commitStream(b, environ, total, beside).Seconds())
-				worked[on] = append(worked[on], (processorTime(b) - before).Seconds())
+				worked[on] = append(worked[on], (sinktest.OwnTime(b) - before).Seconds())
 			}
 		}
 	}
@@ -109,14 +108,4 @@ func scrapeEachSecond(ctx context.Context, s *service) {
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// processorTime is what this process has used so far.
-func processorTime(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

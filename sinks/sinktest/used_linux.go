@@ -6,9 +6,20 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
+
+// OwnTime is the processor time that this process has used so far.
+func OwnTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
 
 // ProcessorTime is what the server has used so far, with all its processes: the children that ended count for the parent
 // that waited for them, those that live for themselves.
