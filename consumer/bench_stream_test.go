@@ -104,11 +104,11 @@ func (k *broker) commitAll(tb testing.TB, server *sinktest.PostgresServer, store
 	}
 	deployment := "bench-" + id.Ledger.String() // what others announce late is not of this one
 	watch := k.watchCommits(tb, deployment)
-	c, err := consumer.EnsureConsumer(tb.Context(), k.js, streamName, deployment, id, consumer.DefaultPinnedTTL, false)
-	if err != nil {
+	if _, err := consumer.EnsureConsumers(tb.Context(), k.js, streamName, deployment, id, consumer.DefaultPinnedTTL, false); err != nil {
 		tb.Fatal(err)
 	}
-	defer k.js.DeleteConsumer(tb.Context(), streamName, c.CachedInfo().Name)
+	defer k.js.DeleteConsumer(tb.Context(), streamName, consumer.ConsumerName(deployment))
+	defer k.js.DeleteConsumer(tb.Context(), streamName, consumer.MessagesName(deployment))
 	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Minute)
 	defer cancel()
 	clock := startStopwatch(tb, server)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/apexsalesai/runmetrics/aggregate"
@@ -65,7 +64,7 @@ func (s *session) startCommit(ctx context.Context) {
 	// Whole microseconds, as every store keeps them.
 	s.inFlight.seal(s.reader.now().UTC().Truncate(time.Microsecond))
 	s.commit(ctx, s.inFlight.commit(s.position))
-	s.inbox.signal() // what did not fit into the last batch fits into this one
+	signal(s.inbox.ready) // what did not fit into the last batch fits into this one
 }
 
 // commit stores the batch in a goroutine of its own and reports to done. A crash anywhere in it leaves a batch that is
@@ -76,7 +75,7 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 		ctx, attempt := s.reader.startAttempt(ctx, inFlight)
 		result := s.store(ctx, stored, b)
 		if result.err == nil {
-			s.tell(ctx, inFlight.items[len(inFlight.items)-1].reply, b)
+			s.tell(ctx, b)
 			result.sums = sumsOf(b)
 			result.delays.add(inFlight.items, s.reader.now())
 			s.reader.measured.committed(ctx, len(inFlight.items))
@@ -133,11 +132,8 @@ func namesOf(b *sinks.Batch, runs []uuid.UUID) []events.Key {
 	return names
 }
 
-// tell acknowledges and announces a commit. Both are hints: who misses them asks the store or is sent a message again.
-func (s *session) tell(ctx context.Context, reply string, b *sinks.Batch) {
-	if err := s.reader.conn.Publish(reply, []byte("+ACK")); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.reader.log.Debug("ack", "error", err)
-	}
+// tell announces a commit. That is a hint: who misses it asks the store.
+func (s *session) tell(ctx context.Context, b *sinks.Batch) {
 	if err := announce(ctx, s.reader.conn, s.reader.deployment, b); err != nil {
 		s.reader.log.Debug("announce commit", "error", err)
 	}

@@ -12,7 +12,7 @@ import (
 const resetAfter = 2 * time.Second
 
 // gate lets exactly the messages of the stream through, in its order, each once. What the broker delivers is only a
-// proposal: a rival's reset, a lost acknowledgement or a dropped message make it repeat or skip without telling.
+// proposal: a rival's reset, a restart or a dropped message make it repeat or skip without telling.
 type gate struct {
 	last     uint64    // the last accepted sequence
 	time     time.Time // when the stream stored it
@@ -67,14 +67,18 @@ func (s *session) startOver(ctx context.Context, patience time.Duration) error {
 		return nil
 	}
 	s.gate.progress = now
-	info, err := s.consumer.Info(ctx)
+	info, err := s.consumers.Pin.Info(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("look at consumer: %w", err)
 	}
-	if pin := pinOf(info); pin != "" && pin != s.pin {
-		// No pin said so at the start if the stream was quiet then. The owner's acknowledgements tell how far it is.
-		s.reader.standsBy(info.AckFloor.Stream)
+	switch pin := pinOf(info); {
+	case s.pin == "" && pin == "":
+		return s.mark(ctx) // brokers were seen to say that everything was delivered of a stream that holds more
+	case s.pin == "":
+		s.reader.standsBy(info.AckFloor.Stream) // of a stream that was quiet when both began
 		return nil
+	case pin != s.pin:
+		return errPinLost
 	}
 	return s.reset(ctx)
 }

@@ -18,10 +18,8 @@ import (
 type item struct {
 	sequence uint64
 	time     time.Time // when the stream stored it
-	pin      string
-	reply    string // where to acknowledge
-	pending  uint64 // messages behind it that the stream holds and did not deliver yet
-	bytes    int    // of payload, roughly as many as it holds on to
+	pending  uint64    // messages behind it that the stream holds and did not deliver yet
+	bytes    int       // of payload, roughly as many as it holds on to
 
 	event    events.Event
 	rejected *events.Rejection // else the event is good
@@ -43,22 +41,25 @@ const (
 	closed // of a run whose events were dropped for good
 )
 
-// maxInboxBytes bounds the payload bytes that wait for the fold. Flow control counts messages; maxAckPending of the
-// greatest size would be 2 GB. What does not fit is dropped and asked for again.
-const maxInboxBytes = 64 << 20
+const (
+	// maxInbox is how many decoded messages may wait for the fold.
+	maxInbox = 8_192
+	// maxInboxBytes bounds their payload. One message always fits.
+	maxInboxBytes = 16 << 20
+)
 
-// inbox hands messages from the subscription to the session. Receiving never blocks: behind it stands the renewal of
-// the pin.
+// inbox hands messages from the subscription to the session. Where it is full, the subscription waits and asks for no
+// more: who commits sets the pace of who reads.
 type inbox struct {
 	ready  chan struct{} // holds one token while there may be something to take
 	traces bool          // spans are made
 	slab   []item        // of the subscription's goroutine alone: items are made in blocks and never copied
 
-	mu      sync.Mutex
-	items   []*item
-	pin     string // of the message that arrived last
-	bytes   int
-	dropped int64
+	mu     sync.Mutex
+	room   sync.Cond // of mu; told when something is taken, or nothing is any more
+	items  []*item
+	bytes  int
+	closed bool // nothing is taken any more
 }
 
 // slabSize is how many items are allocated at a time. One that is still in use keeps its block alive.
@@ -68,7 +69,11 @@ const slabSize = 128
 // them.
 const wakeItems = 256
 
-func newInbox(traces bool) *inbox { return &inbox{ready: make(chan struct{}, 1), traces: traces} }
+func newInbox(traces bool) *inbox {
+	b := &inbox{ready: make(chan struct{}, 1), traces: traces}
+	b.room.L = &b.mu
+	return b
+}
 
 // receive decodes a message and queues it.
 func (b *inbox) receive(m jetstream.Msg) {
@@ -79,10 +84,7 @@ func (b *inbox) receive(m jetstream.Msg) {
 	header := m.Headers()
 	it := b.newItem()
 	it.sequence, it.time, it.pending = meta.Sequence.Stream, meta.Timestamp, meta.NumPending
-	it.pin, it.reply, it.bytes = header.Get("Nats-Pin-Id"), m.Reply(), len(m.Data())
-	if len(header) == 1 && it.pin != "" {
-		header = nil // most have nothing of the publisher's, and need not be searched
-	}
+	it.bytes = len(m.Data())
 	it.event, it.rejected = events.Decode(events.Message{
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
 	})
@@ -106,11 +108,14 @@ func (b *inbox) newItem() *item {
 	return it
 }
 
+// push queues an item once there is room for it.
 func (b *inbox) push(it *item) {
 	b.mu.Lock()
-	b.pin = it.pin
-	if b.bytes+it.bytes > maxInboxBytes && len(b.items) > 0 {
-		b.dropped++
+	for !b.closed && len(b.items) > 0 && (len(b.items) >= maxInbox || b.bytes+it.bytes > maxInboxBytes) {
+		signal(b.ready)
+		b.room.Wait()
+	}
+	if b.closed {
 		b.mu.Unlock()
 		return
 	}
@@ -120,36 +125,29 @@ func (b *inbox) push(it *item) {
 	b.mu.Unlock()
 	switch {
 	case it.pending == 0 || n%wakeItems == 0:
-		b.signal()
+		signal(b.ready)
 	case n == 1:
 		// The broker says that more is to come. If it does not come, this wakes the session all the same.
-		time.AfterFunc(gatherTime, b.signal)
+		time.AfterFunc(gatherTime, func() { signal(b.ready) })
 	}
 }
 
-func (b *inbox) signal() {
-	select {
-	case b.ready <- struct{}{}:
-	default:
-	}
-}
-
-// lastPin is the pin of the message that arrived last, which may not have been taken yet.
-func (b *inbox) lastPin() string {
+// close has the subscription wait for room no longer. What is in the inbox is not taken any more.
+func (b *inbox) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.pin
+	b.closed = true
+	b.room.Broadcast()
 }
 
-// take returns the oldest items, up to n of them and up to the one with which they have size bytes, and how many were
-// dropped since the last call.
-func (b *inbox) take(n, size int) (items []*item, dropped int64) {
+// take returns the oldest items, up to n of them and up to the one with which they have size bytes.
+func (b *inbox) take(n, size int) (items []*item) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	dropped, b.dropped = b.dropped, 0
+	defer b.room.Broadcast()
 	if len(b.items) <= n && b.bytes <= size {
 		items, b.items, b.bytes = b.items, nil, 0
-		return items, dropped
+		return items
 	}
 	taken, left := 0, b.bytes
 	for taken < min(n, len(b.items)) && b.bytes-left < size {
@@ -159,6 +157,6 @@ func (b *inbox) take(n, size int) (items []*item, dropped int64) {
 	items = slices.Clone(b.items[:taken])
 	clear(b.items[:taken]) // the array stays, and would hold on to them
 	b.items, b.bytes = b.items[taken:], left
-	b.signal()
-	return items, dropped
+	signal(b.ready)
+	return items
 }

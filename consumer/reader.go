@@ -122,9 +122,7 @@ func (r *Reader) Run(ctx context.Context) error {
 	defer r.tellDeadLetters(0)
 	wait := firstRetry
 	for {
-		began := r.now()
-		s := &session{reader: r, waits: r.turn.waits(), silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil),
-			cache: newCache(), open: newBatch(), done: make(chan committed, 1)}
+		began, s := r.now(), r.newSession()
 		err := r.explain(s.run(ctx))
 		r.status.abandon()
 		switch {
@@ -174,7 +172,8 @@ func (r *Reader) explain(err error) error {
 func (r *Reader) report(err error, wait time.Duration) time.Duration {
 	jittered := wait/2 + rand.N(wait/2)
 	switch {
-	case errors.Is(err, sinks.ErrPositionMoved), errors.Is(err, sinks.ErrRefused), errors.Is(err, errOwnerGone):
+	case errors.Is(err, sinks.ErrPositionMoved), errors.Is(err, sinks.ErrRefused), errors.Is(err, errOwnerGone),
+		errors.Is(err, errPinLost):
 		r.log.Debug("read again from the stored position", "stream", r.stream, "reason", err)
 		return jittered / 10
 	case errors.Is(err, sinks.ErrBlocked):

@@ -206,7 +206,7 @@ func adopt(t *testing.T, b *broker, l sinks.Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := consumer.EnsureConsumer(t.Context(), b.js, streamName, "main", id, consumer.DefaultPinnedTTL, true); err != nil {
+	if _, err := consumer.EnsureConsumers(t.Context(), b.js, streamName, "main", id, consumer.DefaultPinnedTTL, true); err != nil {
 		t.Fatal(err)
 	}
 }

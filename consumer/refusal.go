@@ -41,7 +41,7 @@ func (r *Refusal) Error() string {
 	case r.Subscription:
 		do = "subscribe"
 	case strings.HasPrefix(r.Subject, "$JS.API.CONSUMER.CREATE."):
-		return "the consumer is missing, and NATS does not let this user make it (publish to " + r.Subject +
+		return "a consumer is missing or of an older version, and NATS does not let this user make it (publish to " + r.Subject +
 			"): `runmetrics setup` makes it, as a user who may"
 	}
 	return fmt.Sprintf("NATS does not let this user %s to %s; grant it %s on %s", do, r.Subject, do, r.Grant())
@@ -54,10 +54,6 @@ func (r *Refusal) Unwrap() error { return sinks.ErrBlocked }
 func (r *Refusal) Grant() string {
 	tokens := strings.Split(r.Subject, ".")
 	switch {
-	case strings.HasPrefix(r.Subject, "$JS.ACK.") && len(tokens) == 9:
-		return strings.Join(tokens[:4], ".") + ".>"
-	case strings.HasPrefix(r.Subject, "$JS.ACK.") && len(tokens) > 9: // with domain and account
-		return "$JS.ACK.*.*." + strings.Join(tokens[4:6], ".") + ".>"
 	case strings.HasPrefix(r.Subject, "_INBOX"):
 		return tokens[0] + ".>"
 	case tokens[0] == events.SubjectPrefix:

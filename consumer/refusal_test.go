@@ -19,12 +19,10 @@ func refusedBy(format string, v ...any) error {
 func TestARefusalNamesWhatToGrant(t *testing.T) {
 	t.Parallel()
 	for subject, grant := range map[string]string{
-		"$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main":                 "$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main",
-		"$JS.ACK.RUN_EVENTS.runmetrics-main.1.7.7.1792000000000000000.0":    "$JS.ACK.RUN_EVENTS.runmetrics-main.>",
-		"$JS.ACK._.ACC.RUN_EVENTS.runmetrics-main.1.7.7.1792000000000.0.xy": "$JS.ACK.*.*.RUN_EVENTS.runmetrics-main.>",
-		"_INBOX_main.dsu4vXJ4nNtLhNnXLhb1b2.*":                              "_INBOX_main.>",
-		"runs.Campaign.run-1":                                               "runs.*.*",
-		"runmetrics.main.changed":                                           "runmetrics.main.changed",
+		"$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main": "$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main",
+		"_INBOX_main.dsu4vXJ4nNtLhNnXLhb1b2.*":              "_INBOX_main.>",
+		"runs.Campaign.run-1":                               "runs.*.*",
+		"runmetrics.main.changed":                           "runmetrics.main.changed",
 	} {
 		for action, subscription := range map[string]bool{"Publish": false, "Subscription": true} {
 			err := refusedBy("Permissions Violation for %s to %q", action, subject)

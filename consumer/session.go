@@ -17,7 +17,7 @@ const (
 	maxBatch = 10_000
 	// maxBatchBytes bounds their payload: events have about 300 bytes, so it is met by dead letters and odd events only.
 	maxBatchBytes = 16 << 20
-	// pullMessages is how many messages are asked for at a time.
+	// pullMessages is how many messages are asked for at a time: about so many more wait undecoded in the client.
 	pullMessages = 10_000
 	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit
 	// starts at once; with one, many small commits would take the time that reading needs.
@@ -38,21 +38,25 @@ var (
 )
 
 // session is one attempt to read: from loading the position to the first doubt. It is owned by one goroutine; only
-// the inbox and the commit under way are shared.
+// the inbox, the commit under way and what subscriptions say by channels are shared.
 type session struct {
-	reader   *Reader
-	stream   jetstream.Stream
-	consumer jetstream.Consumer
+	reader    *Reader
+	stream    jetstream.Stream
+	consumers Consumers
 
 	stored   sinks.Position // what the store has: the next commit is compared with it
 	position sinks.Position // what the next commit builds on; differs from stored until a new epoch is committed
 	gate     gate
 	waits    bool   // it does not ask for the pin
-	pin      string // of the messages taken last
-	rival    string // a pin that was seen and is not known to be ours
+	pin      string // ours, empty before the broker gave us one
 	holder   holder // as a standby saw it last
+	marked   uint64 // the position that the pin's consumer stands at, as far as we know
 
+	pins     chan string   // holds the pin that the broker gave us last
+	unpinned chan struct{} // holds one token after the broker gave the pin to another
 	silent   chan struct{} // holds one token after the broker missed its heartbeat
+	messages jetstream.ConsumeContext
+	ended    <-chan struct{} // closed when messages end; nil before they begin
 	inbox    *inbox
 	cache    *cache
 	open     *batch           // being folded
@@ -63,13 +67,32 @@ type session struct {
 	gathered <-chan time.Time // fires when the open batch has waited long enough, nil while it does not wait
 }
 
-// begin reads where to go on and makes the broker's consumer agree.
+func (r *Reader) newSession() *session {
+	return &session{reader: r, waits: r.turn.waits(), pins: make(chan string, 1), unpinned: make(chan struct{}, 1),
+		silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil), cache: newCache(), open: newBatch(),
+		done: make(chan committed, 1)}
+}
+
+// begin reads where to go on, and looks who holds the pin.
 func (s *session) begin(ctx context.Context) error {
 	r := s.reader
-	var err error
-	if err = r.identify(ctx); err != nil {
+	if err := r.identify(ctx); err != nil {
 		return err
 	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.consumers, err = EnsureConsumers(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
+		return err
+	}
+	return s.align(ctx)
+}
+
+// load reads the position from the store and compares it with the stream.
+func (s *session) load(ctx context.Context) error {
+	r := s.reader
+	var err error
 	if s.stored, err = r.stored(ctx); err != nil {
 		return err
 	}
@@ -99,86 +122,13 @@ func (s *session) begin(ctx context.Context) error {
 	s.gate = gate{last: s.position.Sequence, time: s.position.MessageTime, progress: r.now()}
 	r.status.stream(info)
 	r.status.begin(s.position)
-	if s.consumer, err = EnsureConsumer(ctx, r.js, r.stream, r.deployment, r.identity, r.pinnedTTL, false); err != nil {
-		return err
-	}
-	return s.align(ctx)
-}
-
-// align makes the consumer deliver from the position on. It does not wait for a pin: a quiet stream gives none, and a
-// store that was emptied behind it would get nothing, without an error.
-func (s *session) align(ctx context.Context) error {
-	info, err := s.consumer.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("look at consumer: %w", err)
-	}
-	if s.waits {
-		s.reader.standsBy(info.AckFloor.Stream)
-		return nil
-	}
-	if pin := pinOf(info); pin != "" && info.NumWaiting == 0 {
-		// Perhaps its holder died. It lives if it asks for messages meanwhile.
-		select {
-		case <-time.After(danglingPin):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if info, err = s.consumer.Info(ctx); err != nil {
-			return fmt.Errorf("look at consumer: %w", err)
-		}
-		if pinOf(info) == pin && info.NumWaiting == 0 {
-			if err := s.unpin(ctx); err != nil {
-				return err
-			}
-			info.PriorityGroups = nil
-		}
-	}
-	if pinOf(info) != "" {
-		s.reader.standsBy(0)
-		return nil // the holder aligns it; on a pin of our own the gate will
-	}
-	s.reader.reads(s.pending())
-	// Brokers were seen to say that they delivered up to here, and that nothing is to come, of a stream that holds more.
-	forgotten := info.NumPending == 0 && s.pending()
-	if info.Delivered.Stream == s.position.Sequence && !forgotten {
-		return nil
-	}
-	if err := s.notePutBack(ctx, info.AckFloor.Stream); err != nil {
-		return err
-	}
-	return s.reset(ctx)
+	return nil
 }
 
 // pending tells whether the stream held something to read when the session began.
 func (s *session) pending() bool {
 	state := s.stream.CachedInfo().State
 	return state.Msgs > 0 && state.LastSeq > s.position.Sequence
-}
-
-// reset makes the broker deliver what follows the last accepted message.
-func (s *session) reset(ctx context.Context) error {
-	name := s.consumer.CachedInfo().Name
-	if _, err := s.reader.js.ResetConsumerToSequence(ctx, s.reader.stream, name, s.gate.last+1); err != nil {
-		return fmt.Errorf("reset consumer to %d: %w", s.gate.last+1, err)
-	}
-	s.reader.log.Debug("reset consumer", "stream", s.reader.stream, "sequence", s.gate.last+1)
-	return nil
-}
-
-func (s *session) unpin(ctx context.Context) error {
-	if err := s.stream.UnpinConsumer(ctx, s.consumer.CachedInfo().Name, pinGroup); err != nil {
-		return fmt.Errorf("unpin consumer: %w", err)
-	}
-	return nil
-}
-
-func pinOf(info *jetstream.ConsumerInfo) string {
-	for _, g := range info.PriorityGroups {
-		if g.Group == pinGroup {
-			return g.PinnedClientID
-		}
-	}
-	return ""
 }
 
 // run reads until ctx ends, which it answers with a clean drain and nil, or until the first doubt.
@@ -191,13 +141,14 @@ func (s *session) run(ctx context.Context) error {
 	if s.waits {
 		return s.wait(ctx, lost)
 	}
-	consume, err := s.consumer.Consume(s.inbox.receive, s.consumeOptions()...)
+	asking, err := s.consumers.Pin.Consume(s.receivePin, s.consumeOptions(jetstream.PullPriorityGroup(pinGroup),
+		jetstream.PullMaxMessages(1))...)
 	if err != nil {
-		return fmt.Errorf("consume: %w", err)
+		return fmt.Errorf("ask for the pin: %w", err)
 	}
 	// Commits outlive ctx, so that a drain can finish them, but not the session.
 	commits, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer s.leave(consume, cancel)
+	defer s.leave(asking, cancel)
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
 	watch := time.NewTicker(s.reader.pinnedTTL / 4)
@@ -208,18 +159,24 @@ func (s *session) run(ctx context.Context) error {
 			return s.drain(commits)
 		case <-lost:
 			return errDisconnected
-		case <-consume.Closed():
+		case <-asking.Closed():
+			return errConsumeEnded
+		case <-s.ended:
 			return errConsumeEnded
 		case <-s.reader.turn.changed:
 			if s.reader.turn.waits() {
 				return s.yield(commits)
 			}
+		case pin := <-s.pins:
+			err = s.hold(ctx, pin)
+		case <-s.unpinned:
+			return errPinLost
 		case result := <-s.done:
 			err = s.settle(commits, result)
 		case refusal := <-s.reader.refusals:
 			return refusal
 		case <-s.inbox.ready:
-			err = s.take(ctx, commits)
+			err = s.take(ctx)
 		case <-s.gathered:
 			s.open.ripe = true
 		case <-look.C:
@@ -238,48 +195,47 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-func (s *session) consumeOptions() []jetstream.PullConsumeOpt {
-	// Each pull renews the pin, so several must fit into its life.
+// consumeOptions are how both consumers are asked for messages.
+func (s *session) consumeOptions(more ...jetstream.PullConsumeOpt) []jetstream.PullConsumeOpt {
+	// Each request for the pin renews it, so several must fit into its life.
 	expiry := max(min(2*time.Second, s.reader.pinnedTTL/4), time.Second)
-	return []jetstream.PullConsumeOpt{
-		jetstream.PullPriorityGroup(pinGroup),
-		jetstream.PullMaxMessages(pullMessages),
+	return append(more,
 		jetstream.PullExpiry(expiry),
-		jetstream.PullHeartbeat(expiry / 2),
+		jetstream.PullHeartbeat(expiry/2),
 		// Called on the subscription: it may only signal.
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			switch {
 			case errors.Is(err, jetstream.ErrPinIDMismatch):
-				s.reader.standsBy(0)
+				signal(s.unpinned)
 			case errors.Is(err, jetstream.ErrNoHeartbeat):
-				select {
-				case s.silent <- struct{}{}:
-				default:
-				}
+				signal(s.silent)
 			}
-		}),
+		}))
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
 // leave ends the session: nothing is pulled any more, the commit under way is over, and the pin is free for others.
-func (s *session) leave(consume jetstream.ConsumeContext, cancel context.CancelFunc) {
-	consume.Stop()
+func (s *session) leave(asking jetstream.ConsumeContext, cancel context.CancelFunc) {
+	asking.Stop()
+	if s.messages != nil {
+		s.messages.Stop()
+	}
+	s.inbox.close()
 	cancel()
 	if s.inFlight != nil {
 		if last := <-s.done; last.err == nil { // stored all the same: nobody will read it again
 			s.reader.committed(last, s.stored)
+			s.position = last.batch.Next
 		}
 	}
-	ctx, stop := context.WithTimeout(context.Background(), time.Second)
-	defer stop()
-	pin := s.inbox.lastPin()
-	if !s.reader.conn.IsConnected() || pin == "" {
-		return
-	}
-	// Best effort: a pin that is not given back ends by itself.
-	if info, err := s.consumer.Info(ctx); err == nil && pinOf(info) == pin {
-		_ = s.unpin(ctx)
-	}
+	s.givePinBack()
 }
 
 // drain commits what was folded. What was only received comes again to the next reader. Messages are asked for as ever

@@ -147,12 +147,11 @@ func (s *status) room(last uint64, hours float64, bounded bool) {
 	})
 }
 
-// read counts messages that were taken in, of which some were dropped for want of room.
-func (s *status) read(n, dropped int) {
+// read counts messages that were taken in.
+func (s *status) read(n int) {
 	s.update(func(s *Status) {
 		s.Read += int64(n)
-		s.Discarded += int64(dropped)
-		s.InFlight += int64(n - dropped)
+		s.InFlight += int64(n)
 	})
 }
 

@@ -20,7 +20,7 @@ func TestNoSnapshotFallsBetweenTheHalvesOfAChange(t *testing.T) {
 			next := p
 			next.Sequence += 4
 			next.Applied, next.Duplicates, next.DeadLetters, next.Gone = p.Applied+1, p.Duplicates+1, p.DeadLetters+1, p.Gone+1
-			s.read(6, 1)
+			s.read(5)
 			s.discard(1)
 			s.committed(p, &sinks.Batch{Next: next, DeadLetters: []sinks.DeadLetter{{Reason: events.Reasons[i%len(events.Reasons)]}}}, Sums{}, Delays{}, time.Now())
 			if p = next; i%10 == 0 {

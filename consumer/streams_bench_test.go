@@ -52,7 +52,7 @@ func (k *broker) commitStreams(b *testing.B, store sinks.Store, streams []string
 	defer watch.Close()
 	last := make(map[string]uint64)
 	for _, name := range streams {
-		if _, err := consumer.EnsureConsumer(b.Context(), k.js, name, deployment, id, consumer.DefaultPinnedTTL, true); err != nil {
+		if _, err := consumer.EnsureConsumers(b.Context(), k.js, name, deployment, id, consumer.DefaultPinnedTTL, true); err != nil {
 			b.Fatal(err)
 		}
 		stream, err := k.js.Stream(b.Context(), name)

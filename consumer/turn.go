@@ -97,12 +97,12 @@ func (s *session) wait(ctx context.Context, lost <-chan nats.Status) error {
 // watchOwner looks how far the process is that is to read. A stream that holds something for nobody is read by whoever
 // sees that twice.
 func (s *session) watchOwner(ctx context.Context, seen bool) (unread bool, err error) {
-	info, err := s.consumer.Info(ctx)
+	info, err := s.consumers.Pin.Info(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look at consumer: %w", err)
 	}
 	s.reader.status.standby(info.AckFloor.Stream)
-	unread = pinOf(info) == "" && info.NumPending > 0
+	unread = pinOf(info) == "" && info.NumPending+uint64(info.NumAckPending) > 0
 	if unread && seen {
 		s.reader.log.Warn("nobody reads the stream that another process is to read", "stream", s.reader.stream)
 		s.reader.turn.help()

@@ -13,47 +13,64 @@ import (
 
 	"github.com/apexsalesai/runmetrics/consumer"
 	"github.com/apexsalesai/runmetrics/events"
+	"github.com/apexsalesai/runmetrics/sinks"
 )
 
-// examineConsumer looks whose the deployment's consumer is, and whether somebody reads. It tells whether the consumer is
+// examineConsumers looks whose the deployment's consumers are, and whether somebody reads. It tells whether they are
 // there and ours.
-func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string) bool {
-	name := consumer.ConsumerName(d.cfg.Deployment)
-	subject := "consumer " + name
-	c, err := js.Consumer(ctx, stream, name)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		d.fail(areaNATS, subject, "is missing on stream "+stream, d.setupFix())
-		return false
-	}
-	if err != nil {
-		d.unanswered(subject, err, "")
-		return false
-	}
+func (d *doctor) examineConsumers(ctx context.Context, js jetstream.JetStream, stream string) bool {
+	var database sinks.Identity
 	if d.database != nil {
-		plan, err := planConsumer(ctx, js, stream, d.cfg.Deployment, *d.database, false)
-		if errors.Is(err, consumer.ErrForeignDatabase) {
-			finding, _, _ := strings.Cut(err.Error(), "; set DEPLOYMENT")
-			d.fail(areaNATS, subject, finding, "set DEPLOYMENT to another name; or, if the database was moved, "+
-				"`runmetrics setup --adopt`")
-			return false
-		}
-		if err != nil {
-			d.fail(areaNATS, subject, err.Error(), "")
-			return false
-		}
-		for _, difference := range plan.Differs {
-			d.warn(areaNATS, subject, "is not as it must be: "+difference, d.setupFix())
-		}
+		database = *d.database
 	}
-	if !d.delivers(subject, stream, c.CachedInfo()) {
+	pin := d.examineConsumer(ctx, js, stream, consumer.ConsumerConfig(d.cfg.Deployment, database, consumer.DefaultPinnedTTL))
+	if pin == nil {
+		return false
+	}
+	messages := d.examineConsumer(ctx, js, stream, consumer.MessagesConfig(d.cfg.Deployment))
+	if messages == nil {
+		return false
+	}
+	// What keeps one of them from delivering keeps the stream from being read.
+	if !d.delivers(stream, pin.CachedInfo()) || !d.delivers(stream, messages.CachedInfo()) {
 		return true
 	}
-	if isRead(ctx, c) {
+	subject := "consumer " + pin.CachedInfo().Name
+	if isRead(ctx, pin) {
 		d.ok(areaNATS, subject, "somebody reads stream "+stream)
 		return true
 	}
 	d.warn(areaNATS, subject, "nobody reads stream "+stream, "start runmetrics run with DEPLOYMENT="+d.cfg.Deployment)
 	return true
+}
+
+// examineConsumer compares a consumer with what it must be; nil where it is missing or not ours.
+func (d *doctor) examineConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) jetstream.Consumer {
+	subject := "consumer " + want.Durable
+	c, err := js.Consumer(ctx, stream, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		d.fail(areaNATS, subject, "is missing on stream "+stream, d.setupFix())
+		return nil
+	}
+	if err != nil {
+		d.unanswered(subject, err, "")
+		return nil
+	}
+	if d.database == nil {
+		return c // whose it must be is not known
+	}
+	have := c.CachedInfo().Config
+	if err := consumer.CheckOwner(stream, have, want); err != nil {
+		finding, _, _ := strings.Cut(err.Error(), "; set DEPLOYMENT")
+		d.fail(areaNATS, subject, finding, "set DEPLOYMENT to another name; or, if the database was moved, "+
+			"`runmetrics setup --adopt`")
+		return nil
+	}
+	_, differs := mendConsumer(have, want)
+	for _, difference := range differs {
+		d.warn(areaNATS, subject, "is not as it must be: "+difference, d.setupFix())
+	}
+	return c
 }
 
 // A reader asks anew from time to time, and for a moment nobody seems to wait: so many looks, so far apart.
@@ -84,7 +101,8 @@ func isRead(ctx context.Context, c jetstream.Consumer) bool {
 }
 
 // delivers tells whether the consumer hands out all messages of its stream.
-func (d *doctor) delivers(subject, stream string, info *jetstream.ConsumerInfo) bool {
+func (d *doctor) delivers(stream string, info *jetstream.ConsumerInfo) bool {
+	subject := "consumer " + info.Name
 	if info.Paused {
 		d.fail(areaNATS, subject, fmt.Sprintf("it is paused for %s more: nothing is read of stream %s",
 			info.PauseRemaining.Round(time.Second), stream),
@@ -109,10 +127,10 @@ const rightTime = 2 * time.Second
 // examineRights tries what run needs beside what was asked before, by requests that the server answers with an error: it
 // cannot read them.
 func (d *doctor) examineRights(ctx context.Context, js jetstream.JetStream, stream string) {
-	of := stream + "." + consumer.ConsumerName(d.cfg.Deployment)
+	pin, messages := stream+"."+consumer.ConsumerName(d.cfg.Deployment), stream+"."+consumer.MessagesName(d.cfg.Deployment)
 	missing := false
-	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + of, "CONSUMER.RESET." + of,
-		"CONSUMER.UNPIN." + of} {
+	for _, subject := range []string{"DIRECT.GET." + stream, "CONSUMER.MSG.NEXT." + pin, "CONSUMER.RESET." + pin,
+		"CONSUMER.UNPIN." + pin, "CONSUMER.MSG.NEXT." + messages, "CONSUMER.RESET." + messages} {
 		limited, cancel := context.WithTimeout(ctx, rightTime)
 		_, err := js.Conn().RequestWithContext(limited, jetstream.DefaultAPIPrefix+subject, []byte(malformed))
 		cancel()

@@ -24,7 +24,7 @@ func (d *doctor) examineStreams(ctx context.Context, js jetstream.JetStream) boo
 	for _, name := range inOrder(d.cfg.Streams) {
 		limited, cancel := context.WithTimeout(ctx, answerTime)
 		there := d.examineStream(limited, js, name)
-		if there && d.examineConsumer(limited, js, name) {
+		if there && d.examineConsumers(limited, js, name) {
 			d.examineRights(ctx, js, name)
 		}
 		missing = missing || !there

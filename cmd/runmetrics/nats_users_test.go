@@ -11,7 +11,7 @@ import (
 // withheld is a right of the processor that is taken away before its service starts.
 type withheld struct {
 	subject string
-	before  string // "read": everything was read once; "taken", "pinned": somebody took a message, and perhaps the pin
+	before  string // "read": everything was read once; "pinned": somebody took the pin
 	post    bool   // needed by a POST only
 }
 
@@ -21,9 +21,11 @@ var withholdings = []withheld{
 	{subject: "$JS.API.DIRECT.GET.RUN_EVENTS", before: "read"},
 	{subject: "$JS.API.CONSUMER.INFO.RUN_EVENTS.runmetrics-main"},
 	{subject: "$JS.API.CONSUMER.MSG.NEXT.RUN_EVENTS.runmetrics-main"},
-	{subject: "$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main", before: "taken"},
+	{subject: "$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics-main"},
 	{subject: "$JS.API.CONSUMER.UNPIN.RUN_EVENTS.runmetrics-main", before: "pinned"},
-	{subject: "$JS.ACK.RUN_EVENTS.runmetrics-main.>"},
+	{subject: "$JS.API.CONSUMER.INFO.RUN_EVENTS.runmetrics_messages-main"},
+	{subject: "$JS.API.CONSUMER.MSG.NEXT.RUN_EVENTS.runmetrics_messages-main"},
+	{subject: "$JS.API.CONSUMER.RESET.RUN_EVENTS.runmetrics_messages-main"},
 	{subject: "_INBOX_main.>"},
 	{subject: "runmetrics.main.changed"},
 	{subject: "runs.*.*", post: true},
@@ -55,8 +57,8 @@ func withoutRight(t *testing.T, right withheld) *deprived {
 		processor = strings.ReplaceAll(processor, `"`+d.subject+`"`, `"nothing"`)
 		return before + "user: processor" + processor + "user: operator" + operator
 	})
-	if d.before == "taken" || d.before == "pinned" {
-		d.take(t, d.before == "pinned")
+	if d.before == "pinned" {
+		d.takePin(t)
 	}
 	d.service = startService(t, d.as("processor"))
 	d.api = d.service.up(t).API

@@ -22,17 +22,17 @@ func TestOutsidePostgresIsSetUpOnceAndThenServed(t *testing.T) {
 	dry := call(t, environ, "", "setup", "--dry-run")
 	dry.want(t, exitOK)
 	wantVerdicts(t, dry, map[string]string{"schema postgres": "would be changed", "stream RUN_EVENTS": "would be created",
-		testConsumer: "depends on the database's identity"})
+		testConsumer: "depends on the database's identity", testMessages: "depends on the database's identity"})
 	if !strings.Contains(dry.stdout, ".sql") {
 		t.Errorf("does not name the migrations: %s", dry.stdout)
 	}
 	call(t, environ, "", "run").want(t, exitFailure) // nothing was migrated
 	first := call(t, environ, "", "setup")
 	first.want(t, exitOK)
-	wantVerdicts(t, first, map[string]string{"schema postgres": "changed", "stream RUN_EVENTS": "created", testConsumer: "created"})
+	wantVerdicts(t, first, map[string]string{"schema postgres": "changed", "stream RUN_EVENTS": "created", testConsumer: "created", testMessages: "created"})
 	second := call(t, environ, "", "setup")
 	second.want(t, exitOK)
-	wantVerdicts(t, second, map[string]string{"schema postgres": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "unchanged"})
+	wantVerdicts(t, second, map[string]string{"schema postgres": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "unchanged", testMessages: "unchanged"})
 	healthy := examine(t, environ, exitOK)
 	healthy.wantCheck(t, verdictOK, "database", "postgres", "it answers")
 	healthy.wantCheck(t, verdictOK, "database", "stream RUN_EVENTS", "read through 0 of 0")

@@ -277,7 +277,7 @@ func rolesTakeOver(t *testing.T, r *ruled) {
 	said := call(t, r.owning(), "", "setup")
 	said.want(t, exitOK)
 	wantVerdicts(t, said, map[string]string{"schema postgres": "unchanged", "stream RUN_EVENTS": "unchanged",
-		testConsumer: "unchanged"})
+		testConsumer: "unchanged", testMessages: "unchanged"})
 	r.exec("runmetrics_owner", "ALTER TABLE campaign_metrics ADD COLUMN later int; DROP VIEW agent_runs; "+
 		"DROP FUNCTION expect_versions(uuid[], bigint[], bigint[])")
 	r.exec("runmetrics_processor", "SELECT later FROM campaign_metrics")

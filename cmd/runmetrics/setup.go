@@ -156,5 +156,5 @@ func (s *settingUp) report(kind, name string, c change, err error) {
 }
 
 func (s *settingUp) line(kind, name, text string) {
-	fmt.Fprintf(s.app.stdout, "%-9s %-30s %s\n", kind, name, text)
+	fmt.Fprintf(s.app.stdout, "%-9s %-36s %s\n", kind, name, text)
 }

@@ -42,7 +42,7 @@ func (s *settingUp) streams(ctx context.Context) {
 	for _, name := range inOrder(names) {
 		plan, err := planStream(ctx, js, name, subjectsOf(name, names), int64(s.maxBytes), s.share(names))
 		if s.carryOut(ctx, "stream", name, plan, err) {
-			s.consumer(ctx, js, name, plan.Created && s.dryRun)
+			s.consumers(ctx, js, name, plan.Created && s.dryRun)
 		}
 		imagined = imagined || s.dryRun && plan.Created
 	}
@@ -100,19 +100,25 @@ func (s *settingUp) share(names []string) int64 {
 	return whole / int64(max(1, countPartitions(names)))
 }
 
-// consumer prepares the deployment's consumer on a stream, which in a dry run may not be there.
-func (s *settingUp) consumer(ctx context.Context, js jetstream.JetStream, stream string, imagined bool) {
-	who := stream + "/" + consumer.ConsumerName(s.cfg.Deployment)
-	switch {
-	case s.unknown != "" && !s.dryRun:
-		s.report("consumer", who, change{}, errors.New(s.unknown))
-	case s.unknown != "":
-		s.line("consumer", who, s.unknown)
-	case imagined:
-		s.report("consumer", who, change{Created: true}, nil)
-	default:
-		plan, err := planConsumer(ctx, js, stream, s.cfg.Deployment, s.database, s.adopt)
-		s.carryOut(ctx, "consumer", who, plan, err)
+// consumers prepares the deployment's consumers on a stream, which in a dry run may not be there.
+func (s *settingUp) consumers(ctx context.Context, js jetstream.JetStream, stream string, imagined bool) {
+	for _, want := range []jetstream.ConsumerConfig{
+		consumer.ConsumerConfig(s.cfg.Deployment, s.database, consumer.DefaultPinnedTTL), consumer.MessagesConfig(s.cfg.Deployment),
+	} {
+		who := stream + "/" + want.Durable
+		switch {
+		case s.unknown != "" && !s.dryRun:
+			s.report("consumer", who, change{}, errors.New(s.unknown))
+		case s.unknown != "":
+			s.line("consumer", who, s.unknown)
+		case imagined:
+			s.report("consumer", who, change{Created: true}, nil)
+		default:
+			plan, err := planConsumer(ctx, js, stream, want, s.adopt)
+			if !s.carryOut(ctx, "consumer", who, plan, err) {
+				return // where the first one is another database's, so is the second
+			}
+		}
 	}
 }
 

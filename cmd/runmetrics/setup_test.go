@@ -34,7 +34,10 @@ func wantVerdicts(t *testing.T, r result, want map[string]string) {
 	}
 }
 
-const testConsumer = "consumer RUN_EVENTS/runmetrics-main"
+const (
+	testConsumer = "consumer RUN_EVENTS/runmetrics-main"
+	testMessages = "consumer RUN_EVENTS/runmetrics_messages-main"
+)
 
 func TestSetupMakesWhatIsMissingOnceAndNothingInADryRun(t *testing.T) {
 	t.Parallel()
@@ -44,7 +47,7 @@ func TestSetupMakesWhatIsMissingOnceAndNothingInADryRun(t *testing.T) {
 	dry := call(t, environ, "", "setup", "--dry-run")
 	dry.want(t, exitOK)
 	wantVerdicts(t, dry, map[string]string{"schema sqlite": "would be created", "stream RUN_EVENTS": "would be created",
-		testConsumer: "depends on the database's identity"})
+		testConsumer: "depends on the database's identity", testMessages: "depends on the database's identity"})
 	if _, err := js.Stream(t.Context(), "RUN_EVENTS"); err == nil {
 		t.Fatal("the dry run made a stream")
 	}
@@ -54,7 +57,7 @@ func TestSetupMakesWhatIsMissingOnceAndNothingInADryRun(t *testing.T) {
 
 	r := call(t, environ, "", "setup")
 	r.want(t, exitOK)
-	wantVerdicts(t, r, map[string]string{"schema sqlite": "created", "stream RUN_EVENTS": "created", testConsumer: "created"})
+	wantVerdicts(t, r, map[string]string{"schema sqlite": "created", "stream RUN_EVENTS": "created", testConsumer: "created", testMessages: "created"})
 	stream, err := js.Stream(t.Context(), "RUN_EVENTS")
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +69,7 @@ func TestSetupMakesWhatIsMissingOnceAndNothingInADryRun(t *testing.T) {
 		t.Errorf("stream %+v", c)
 	}
 
-	same := map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "unchanged"}
+	same := map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "unchanged", testMessages: "unchanged"}
 	for _, args := range [][]string{{"setup"}, {"setup", "--dry-run"}, {"setup", "--adopt"}} {
 		again := call(t, environ, "", args...)
 		again.want(t, exitOK)
@@ -123,10 +126,10 @@ func TestSetupRefusesAnotherDatabaseUntilItIsAdopted(t *testing.T) {
 	}
 	dry := call(t, moved, "", "setup", "--adopt", "--dry-run")
 	dry.want(t, exitOK)
-	wantVerdicts(t, dry, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "would be changed"})
+	wantVerdicts(t, dry, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "would be changed", testMessages: "unchanged"})
 	adopted := call(t, moved, "", "setup", "--adopt")
 	adopted.want(t, exitOK)
-	wantVerdicts(t, adopted, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "changed"})
+	wantVerdicts(t, adopted, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "changed", testMessages: "unchanged"})
 	call(t, moved, "", "setup").want(t, exitOK)
 	call(t, environ, "", "setup").want(t, exitFailure)
 }
@@ -141,20 +144,20 @@ func TestSetupKeepsTheConsumersPlaceWhenItIsMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	lame := c.CachedInfo().Config
-	lame.AckWait, lame.MaxAckPending = time.Second, 7
+	lame.AckWait, lame.MaxAckPending = time.Hour, 7
 	if _, err := js.UpdateConsumer(t.Context(), "RUN_EVENTS", lame); err != nil {
 		t.Fatal(err)
 	}
 	r := call(t, environ, "", "setup")
 	r.want(t, exitOK)
-	if !strings.Contains(r.stdout, "ack wait: 1s → 1h0m0s") || !strings.Contains(r.stdout, "max ack pending: 7 → 32768") {
+	if !strings.Contains(r.stdout, "ack wait: 1h0m0s → 1s") || !strings.Contains(r.stdout, "max ack pending: 7 → 1") {
 		t.Errorf("says %s", r.stdout)
 	}
 	mended, err := js.Consumer(t.Context(), "RUN_EVENTS", consumer.ConsumerName("main"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info := mended.CachedInfo(); info.Config.MaxAckPending != 32768 || !info.Created.Equal(c.CachedInfo().Created) {
+	if info := mended.CachedInfo(); info.Config.MaxAckPending != 1 || !info.Created.Equal(c.CachedInfo().Created) {
 		t.Errorf("made anew: %+v", info)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/apexsalesai/runmetrics/consumer"
-	"github.com/apexsalesai/runmetrics/sinks"
 )
 
 // defaultStreamBytes is the size of a stream that nobody asked another one for.
@@ -133,30 +132,26 @@ func differ[T comparable](d *differences, name string, value *T, want T) {
 	*value = want
 }
 
-// planConsumer compares the deployment's consumer with what it must be. One that belongs to another database is an
+// planConsumer compares a consumer of the deployment with what it must be. One that belongs to another database is an
 // error that names both, unless adopt is set.
 func planConsumer(
-	ctx context.Context, js jetstream.JetStream, stream, deployment string, database sinks.Identity, adopt bool,
+	ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig, adopt bool,
 ) (change, error) {
-	want := consumer.ConsumerConfig(deployment, database, consumer.DefaultPinnedTTL)
-	ensure := func(ctx context.Context) error {
-		_, err := consumer.EnsureConsumer(ctx, js, stream, deployment, database, consumer.DefaultPinnedTTL, adopt)
-		return err
-	}
 	c, err := js.Consumer(ctx, stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return change{Created: true, apply: ensure}, nil
+		return change{Created: true, apply: func(ctx context.Context) error {
+			_, err := js.CreateConsumer(ctx, stream, want)
+			return err
+		}}, nil
 	}
 	if err != nil {
-		return change{}, fmt.Errorf("look at consumer of stream %s: %w", stream, err)
+		return change{}, fmt.Errorf("look at consumer %s of stream %s: %w", want.Durable, stream, err)
 	}
 	have := c.CachedInfo().Config
-	next, differs := mendConsumer(have, want)
-	if !adopt {
-		if err := ensure(ctx); err != nil { // it exists, so this only compares
-			return change{}, err
-		}
+	if err := consumer.CheckOwner(stream, have, want); err != nil && !adopt {
+		return change{}, err
 	}
+	next, differs := mendConsumer(have, want)
 	return change{Differs: differs, apply: func(ctx context.Context) error {
 		_, err := js.UpdateConsumer(ctx, stream, next)
 		return err

@@ -126,19 +126,12 @@ func (g *guarded) jetStream(t *testing.T, user, inbox string) jetstream.JetStrea
 	return jetStreamAt(t, g.url(user), nats.CustomInboxPrefix(inbox))
 }
 
-// take lets the operator have a message, so that the reader has to make the broker deliver it again, and keep the pin, so
-// that the reader has to take that away.
-func (g *guarded) take(t *testing.T, keep bool) {
+// takePin lets the operator have the pin, so that the reader has to take it away.
+func (g *guarded) takePin(t *testing.T) {
 	t.Helper()
 	conn := g.jetStream(t, "operator", "_INBOX_main").Conn()
 	of := "RUN_EVENTS." + consumer.ConsumerName("main")
 	if _, err := conn.Request("$JS.API.CONSUMER.MSG.NEXT."+of, []byte(`{"batch":1,"group":"reader"}`), patience); err != nil {
-		t.Fatal(err)
-	}
-	if keep {
-		return
-	}
-	if _, err := conn.Request("$JS.API.CONSUMER.UNPIN."+of, []byte(`{"group":"reader"}`), patience); err != nil {
 		t.Fatal(err)
 	}
 }

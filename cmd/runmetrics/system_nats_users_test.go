@@ -23,7 +23,7 @@ func testNATSUsers(t *testing.T, s *system) {
 	const few, rate, n = 100, 2_000, 40_000 // 20 s, where taking over takes at most 10
 	total := uint64(systemLoad.Len(n))
 	f.agents.publish(t, systemLoad, few, 0).want(t, exitOK, patience)
-	g.take(t, true)
+	g.takePin(t)
 	first, second := f.run(t), f.run(t)
 	first.reaches(t, few, patience)
 	if said := first.stderr.String() + second.stderr.String(); !strings.Contains(said, `"msg":"reset consumer"`) {

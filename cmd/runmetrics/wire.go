@@ -159,7 +159,7 @@ func (s *service) prepareEmbedded(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := consumer.EnsureConsumer(ctx, s.js, name, s.cfg.Deployment, database, consumer.DefaultPinnedTTL, true); err != nil {
+		if _, err := consumer.EnsureConsumers(ctx, s.js, name, s.cfg.Deployment, database, consumer.DefaultPinnedTTL, true); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,199 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// pinHeader carries the pin on the messages of its consumer.
+const pinHeader = "Nats-Pin-Id"
+
+var (
+	// errOwnerGone ends the session of a standby that is to read.
+	errOwnerGone = errors.New("the reader of the stream is gone")
+	// errPinLost ends the session of a reader that is not to read any more.
+	errPinLost = errors.New("the broker gave the pin to another reader")
+)
+
+// align looks who holds the pin. Where nobody does, it makes the pin's consumer stand at the position: from there on the
+// broker has something to deliver exactly where there is something to read, and gives somebody the pin with it.
+func (s *session) align(ctx context.Context) error {
+	info, err := s.consumers.Pin.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at consumer: %w", err)
+	}
+	if s.waits {
+		s.reader.standsBy(info.AckFloor.Stream)
+		return nil
+	}
+	if pin := pinOf(info); pin != "" && info.NumWaiting == 0 {
+		// Perhaps its holder died. It lives if it asks for messages meanwhile.
+		select {
+		case <-time.After(danglingPin):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if info, err = s.consumers.Pin.Info(ctx); err != nil {
+			return fmt.Errorf("look at consumer: %w", err)
+		}
+		if pinOf(info) == pin && info.NumWaiting == 0 {
+			if err := s.unpin(ctx); err != nil {
+				return err
+			}
+			info.PriorityGroups = nil
+		}
+	}
+	if pinOf(info) != "" {
+		s.reader.standsBy(info.AckFloor.Stream)
+		return nil // its holder marks how far it is
+	}
+	s.reader.reads(s.pending())
+	if err := s.notePutBack(ctx, info.AckFloor.Stream); err != nil {
+		return err
+	}
+	return s.mark(ctx)
+}
+
+// receivePin hears of a pin. It is called on the subscription.
+func (s *session) receivePin(m jetstream.Msg) {
+	select {
+	case s.pins <- m.Headers().Get(pinHeader):
+	default: // the message is not acknowledged, so it comes again
+	}
+}
+
+// hold begins to read with a pin that the broker gave us. Others may have committed while we had none, so it goes on from
+// what the store says now. The broker repeats the message that brought the pin, and with it the pin.
+func (s *session) hold(ctx context.Context, pin string) error {
+	switch s.pin {
+	case pin:
+		return nil
+	default:
+		return errPinLost
+	case "":
+	}
+	s.pin = pin
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	s.reader.reads(true)
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	var err error
+	s.messages, err = s.consumers.Messages.Consume(s.inbox.receive, s.consumeOptions(jetstream.PullMaxMessages(pullMessages))...)
+	if err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
+	s.ended = s.messages.Closed()
+	return nil
+}
+
+// mark has the pin's consumer stand at the position. That is what standbys and operators see of how far we are, and with
+// what lies behind it the broker gives the next reader the pin. A crash before it costs nothing: the next one marks anew.
+func (s *session) mark(ctx context.Context) error {
+	if err := s.resetTo(ctx, s.consumers.Pin, s.position.Sequence+1); err != nil {
+		return err
+	}
+	s.marked = s.position.Sequence
+	return nil
+}
+
+// reset makes the broker deliver what follows the last accepted message.
+func (s *session) reset(ctx context.Context) error {
+	s.reader.log.Debug("read on", "stream", s.reader.stream, "sequence", s.gate.last+1)
+	return s.resetTo(ctx, s.consumers.Messages, s.gate.last+1)
+}
+
+func (s *session) resetTo(ctx context.Context, c jetstream.Consumer, sequence uint64) error {
+	name := c.CachedInfo().Name
+	if _, err := s.reader.js.ResetConsumerToSequence(ctx, s.reader.stream, name, sequence); err != nil {
+		return fmt.Errorf("reset consumer %s to %d: %w", name, sequence, err)
+	}
+	return nil
+}
+
+func (s *session) unpin(ctx context.Context) error {
+	if err := s.stream.UnpinConsumer(ctx, s.consumers.Pin.CachedInfo().Name, pinGroup); err != nil {
+		return fmt.Errorf("unpin consumer: %w", err)
+	}
+	return nil
+}
+
+func pinOf(info *jetstream.ConsumerInfo) string {
+	for _, g := range info.PriorityGroups {
+		if g.Group == pinGroup {
+			return g.PinnedClientID
+		}
+	}
+	return ""
+}
+
+// watchPin marks how far the reader is; one that has no pin looks who has: whether the reader that it stands by for is
+// gone, or never knew of its pin, and whether another one reads a stream that was quiet when both began.
+func (s *session) watchPin(ctx context.Context) error {
+	if s.pin != "" {
+		if s.position.Sequence == s.marked {
+			return nil
+		}
+		return s.mark(ctx)
+	}
+	info, err := s.consumers.Pin.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look at consumer: %w", err)
+	}
+	was := s.holder
+	s.holder = holderOf(info)
+	standby := s.reader.Status().State == Standby
+	switch pin := pinOf(info); {
+	case standby && pin == "":
+		return errOwnerGone
+	case standby && s.holder.due && s.holder == was:
+		if err := s.unpin(ctx); err != nil {
+			return err
+		}
+		return errOwnerGone
+	case standby || pin != "" && pin == was.pin:
+		s.reader.standsBy(info.AckFloor.Stream)
+	}
+	// Else nobody has it, or it is our own, and its message is on the way.
+	return nil
+}
+
+// holder is who holds the pin, and whether it asks for messages: to one that does, the broker repeats what is due.
+type holder struct {
+	pin  string
+	told time.Time // when the broker delivered to it last
+	due  bool      // there is something to deliver
+}
+
+func holderOf(info *jetstream.ConsumerInfo) holder {
+	h := holder{pin: pinOf(info), due: info.NumPending+uint64(info.NumAckPending) > 0}
+	if info.Delivered.Last != nil {
+		h.told = *info.Delivered.Last
+	}
+	return h
+}
+
+// givePinBack is best effort: a pin that is not given back ends by itself.
+func (s *session) givePinBack() {
+	select {
+	case s.pin = <-s.pins: // given to us last
+	default:
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	if s.pin == "" || !s.reader.conn.IsConnected() {
+		return
+	}
+	if info, err := s.consumers.Pin.Info(ctx); err != nil || pinOf(info) != s.pin {
+		return
+	}
+	if s.unpin(ctx) == nil {
+		_ = s.mark(ctx) // so that the broker need not wait before it repeats what was delivered to us
+	}
+}
