@@ -105,13 +105,13 @@ func (w *world) follow(ctx context.Context) error {
 	return nil
 }
 
-// consumerName is the durable consumer that all replicas share.
-var consumerName = consumer.ConsumerName("main")
+// The durable consumers that all replicas share.
+var pinConsumer, messagesConsumer = consumer.ConsumerName("main"), consumer.MessagesName("main")
 
 // reset is what a rival does that takes itself for the owner.
-func (w *world) reset(ctx context.Context, s *stream, sequence uint64) error {
+func (w *world) reset(ctx context.Context, s *stream, name string, sequence uint64) error {
 	s.meddled = true
-	_, err := w.js.ResetConsumerToSequence(ctx, s.name, consumerName, max(1, sequence))
+	_, err := w.js.ResetConsumerToSequence(ctx, s.name, name, max(1, sequence))
 	return w.unlessMissing(err)
 }
 
@@ -122,28 +122,29 @@ func (w *world) unpin(ctx context.Context, s *stream) error {
 	if err != nil {
 		return err
 	}
-	return w.unlessMissing(held.UnpinConsumer(ctx, consumerName, "reader"))
+	return w.unlessMissing(held.UnpinConsumer(ctx, pinConsumer, "reader"))
 }
 
-func (w *world) deleteConsumer(ctx context.Context, s *stream) error {
+func (w *world) deleteConsumer(ctx context.Context, s *stream, name string) error {
 	s.meddled = true
-	return w.unlessMissing(w.js.DeleteConsumer(ctx, s.name, consumerName))
+	return w.unlessMissing(w.js.DeleteConsumer(ctx, s.name, name))
 }
 
-// redeliver sends a negative acknowledgement for something that is under way, as no reader of ours does: the broker
-// delivers it again, out of order.
-func (w *world) redeliver(ctx context.Context, s *stream, back uint64) error {
+// takeMessages is what a rival does that has not heard yet that it is the owner no more: what is delivered to it next, the
+// owner does not get.
+func (w *world) takeMessages(ctx context.Context, s *stream, n int) error {
 	s.meddled = true
-	c, err := w.js.Consumer(ctx, s.name, consumerName)
+	c, err := w.js.Consumer(ctx, s.name, messagesConsumer)
 	if err != nil {
 		return w.unlessMissing(err)
 	}
-	d := c.CachedInfo().Delivered
-	if d.Stream <= back || d.Consumer <= back {
-		return nil
+	taken, err := c.FetchNoWait(n)
+	if err != nil {
+		return w.unlessMissing(err)
 	}
-	reply := fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.%d.0", s.name, consumerName, d.Stream-back, d.Consumer-back, time.Now().UnixNano())
-	return w.admin.Publish(reply, []byte("-NAK"))
+	for range taken.Messages() { // they are lost
+	}
+	return w.unlessMissing(taken.Error())
 }
 
 // unlessMissing forgives a consumer that is not there at the moment: some requests for it are refused, others get no answer.

@@ -192,7 +192,7 @@ func (w *world) conserved() error {
 func (w *world) states(ctx context.Context) string {
 	var b strings.Builder
 	for _, s := range w.streams {
-		c, err := w.js.Consumer(ctx, s.name, consumerName)
+		c, err := w.js.Consumer(ctx, s.name, pinConsumer)
 		if err != nil {
 			fmt.Fprintf(&b, "consumer of %s: %v\n", s.name, err)
 			continue

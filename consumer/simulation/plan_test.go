@@ -104,7 +104,7 @@ func overtaken(slot, other, number int) step {
 
 // requests are all side effects that a process has on the broker.
 var requests = []string{"$JS.API.STREAM.INFO", "$JS.API.CONSUMER.INFO", "$JS.API.CONSUMER.CREATE", "$JS.API.CONSUMER.RESET",
-	"$JS.API.CONSUMER.UNPIN", "$JS.API.CONSUMER.MSG.NEXT", "$JS.API.DIRECT.GET", "+ACK", "runmetrics.main.changed"}
+	"$JS.API.CONSUMER.UNPIN", "$JS.API.CONSUMER.MSG.NEXT", "$JS.API.DIRECT.GET", "runmetrics.main.changed"}
 
 // toProcess draws what happens to a process and to its connection.
 func toProcess(t *rapid.T, slot int) step {
@@ -120,7 +120,6 @@ func toProcess(t *rapid.T, slot int) step {
 		{"resume", (*replica).resume},
 		{"cut the connection of", func(r *replica) { r.wire.cut() }},
 		{"lose the " + lost + " of the next " + request + " of", func(r *replica) { r.wire.set(request, arrives) }},
-		{"lose all acknowledgements of", func(r *replica) { r.wire.loseAcks(true) }},
 	}
 	act := rapid.SampledFrom(acts).Draw(t, "act")
 	return step{text: fmt.Sprintf("%s %d", act.text, slot), do: func(_ context.Context, w *world) error {
@@ -167,12 +166,16 @@ func toDatabase(t *rapid.T, slot int) step {
 // toBroker draws what happens to the broker, and what strangers do to the consumer of a stream.
 func toBroker(t *rapid.T, number int) step {
 	at := rapid.Uint64Range(0, 100).Draw(t, "at")
+	which := rapid.SampledFrom([]string{pinConsumer, messagesConsumer}).Draw(t, "consumer")
 	s := func(w *world) *stream { return w.streams[number] }
 	return rapid.SampledFrom([]step{
-		{text: fmt.Sprintf("a rival resets stream %d to %d", number, at), do: func(ctx context.Context, w *world) error { return w.reset(ctx, s(w), at) }},
+		{text: fmt.Sprintf("a rival resets %s of stream %d to %d", which, number, at),
+			do: func(ctx context.Context, w *world) error { return w.reset(ctx, s(w), which, at) }},
 		{text: fmt.Sprintf("unpin stream %d", number), do: func(ctx context.Context, w *world) error { return w.unpin(ctx, s(w)) }},
-		{text: fmt.Sprintf("delete the consumer of stream %d", number), do: func(ctx context.Context, w *world) error { return w.deleteConsumer(ctx, s(w)) }},
-		{text: fmt.Sprintf("redeliver stream %d", number), do: func(ctx context.Context, w *world) error { return w.redeliver(ctx, s(w), at%4) }},
+		{text: fmt.Sprintf("delete %s of stream %d", which, number),
+			do: func(ctx context.Context, w *world) error { return w.deleteConsumer(ctx, s(w), which) }},
+		{text: fmt.Sprintf("a rival takes %d messages of stream %d", at%4+1, number),
+			do: func(ctx context.Context, w *world) error { return w.takeMessages(ctx, s(w), int(at%4)+1) }},
 		{text: "restart the broker", do: func(_ context.Context, w *world) error { w.stopBroker(); return w.startBroker() }},
 		{text: "cut all connections", do: func(_ context.Context, w *world) error {
 			for _, r := range w.replicas {

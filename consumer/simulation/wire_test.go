@@ -20,7 +20,6 @@ type wire struct {
 	still  bool
 	dead   bool
 	traps  []trap
-	noAcks bool
 }
 
 // trap waits for bytes that the process sends.
@@ -90,7 +89,7 @@ func (w *wire) die() {
 // heal takes all traps away.
 func (w *wire) heal() {
 	w.mu.Lock()
-	w.traps, w.noAcks = nil, false
+	w.traps = nil
 	w.mu.Unlock()
 	w.resume()
 }
@@ -114,20 +113,10 @@ func (w *wire) trapped() bool {
 	return len(w.traps) > 0
 }
 
-// loseAcks makes the broker take acknowledgements for mere signs of life.
-func (w *wire) loseAcks(lose bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noAcks = lose
-}
-
 // inspect looks at what the process sends. The second result tells whether the wire is cut behind it.
 func (w *wire) inspect(p []byte) (through []byte, cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.noAcks {
-		p = bytes.ReplaceAll(p, []byte("+ACK"), []byte("+WPI"))
-	}
 	for i, t := range w.traps {
 		if !bytes.Contains(p, t.request) {
 			continue
