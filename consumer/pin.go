@@ -105,7 +105,7 @@ func (s *session) mark(ctx context.Context) error {
 
 // reset makes the broker deliver what follows the last accepted message.
 func (s *session) reset(ctx context.Context) error {
-	s.reader.log.Debug("read on", "stream", s.reader.stream, "sequence", s.gate.last+1)
+	s.reader.log.Debug("reset consumer", "stream", s.reader.stream, "sequence", s.gate.last+1)
 	return s.resetTo(ctx, s.consumers.Messages, s.gate.last+1)
 }
 

@@ -92,32 +92,33 @@ func (s *session) begin(ctx context.Context) error {
 // load reads the position from the store and compares it with the stream.
 func (s *session) load(ctx context.Context) error {
 	r := s.reader
-	var err error
-	if s.stored, err = r.stored(ctx); err != nil {
+	stored, err := r.stored(ctx)
+	if err != nil {
 		return err
 	}
 	// A hint, as every announcement.
-	if err := announceFound(r.conn, r.deployment, s.stored); err != nil {
+	if err := announceFound(r.conn, r.deployment, stored); err != nil {
 		r.log.Debug("announce position", "error", err)
 	}
-	switch s.stream, err = r.js.Stream(ctx, r.stream); {
+	stream, err := r.js.Stream(ctx, r.stream)
+	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("stream %s does not exist yet; `runmetrics setup` makes it: %w", r.stream, err)
 	case err != nil:
 		return fmt.Errorf("open stream %s: %w", r.stream, err)
 	}
-	info := s.stream.CachedInfo()
-	how, err := checkStream(ctx, s.stream, info, s.stored)
+	info := stream.CachedInfo()
+	how, err := checkStream(ctx, stream, info, stored)
 	if err != nil {
 		return err
 	}
-	s.position = s.stored
+	if err := r.noteFit(how, stored, info); err != nil {
+		return err
+	}
+	s.stream, s.stored, s.position = stream, stored, stored
 	if how != fits {
 		// Events that were applied before are known by their ids, so reading all of it again changes no number.
-		s.position = sinks.Position{Stream: r.stream, Epoch: s.stored.Epoch + 1, Created: info.Created}
-	}
-	if err := r.noteFit(how, s.stored, info); err != nil {
-		return err
+		s.position = sinks.Position{Stream: r.stream, Epoch: stored.Epoch + 1, Created: info.Created}
 	}
 	s.gate = gate{last: s.position.Sequence, time: s.position.MessageTime, progress: r.now()}
 	r.status.stream(info)

@@ -114,10 +114,7 @@ func oddStream(t *testing.T, change func(*jetstream.StreamConfig)) (jetstream.Je
 	t.Helper()
 	b, environ := setUpBroker(t)
 	js := testJetStream(t, b)
-	reader, err := js.Consumer(t.Context(), "RUN_EVENTS", "runmetrics-main")
-	if err != nil {
-		t.Fatal(err)
-	}
+	readers := madeBySetup(t, js)
 	config := consumer.StreamConfig("RUN_EVENTS", 100_000_000)
 	change(&config)
 	if err := js.DeleteStream(t.Context(), "RUN_EVENTS"); err != nil {
@@ -129,10 +126,25 @@ func oddStream(t *testing.T, change func(*jetstream.StreamConfig)) (jetstream.Je
 	if config.Retention == jetstream.WorkQueuePolicy {
 		return js, environ // which takes no consumer such as ours
 	}
-	if _, err := js.CreateConsumer(t.Context(), "RUN_EVENTS", reader.CachedInfo().Config); err != nil {
-		t.Fatal(err)
+	for _, config := range readers {
+		if _, err := js.CreateConsumer(t.Context(), "RUN_EVENTS", config); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return js, environ
+}
+
+// madeBySetup are the deployment's consumers as setup made them.
+func madeBySetup(t *testing.T, js jetstream.JetStream) (configs []jetstream.ConsumerConfig) {
+	t.Helper()
+	for _, name := range []string{consumer.ConsumerName("main"), consumer.MessagesName("main")} {
+		c, err := js.Consumer(t.Context(), "RUN_EVENTS", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs = append(configs, c.CachedInfo().Config)
+	}
+	return configs
 }
 
 // brokenStream is one that setup mends.

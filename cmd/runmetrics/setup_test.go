@@ -126,10 +126,12 @@ func TestSetupRefusesAnotherDatabaseUntilItIsAdopted(t *testing.T) {
 	}
 	dry := call(t, moved, "", "setup", "--adopt", "--dry-run")
 	dry.want(t, exitOK)
-	wantVerdicts(t, dry, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "would be changed", testMessages: "unchanged"})
+	wantVerdicts(t, dry, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "would be changed",
+		testMessages: "unchanged"})
 	adopted := call(t, moved, "", "setup", "--adopt")
 	adopted.want(t, exitOK)
-	wantVerdicts(t, adopted, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "changed", testMessages: "unchanged"})
+	wantVerdicts(t, adopted, map[string]string{"schema sqlite": "unchanged", "stream RUN_EVENTS": "unchanged", testConsumer: "changed",
+		testMessages: "unchanged"})
 	call(t, moved, "", "setup").want(t, exitOK)
 	call(t, environ, "", "setup").want(t, exitFailure)
 }
@@ -190,7 +192,8 @@ func TestSetupDoesWhatItCanReach(t *testing.T) {
 	b, environ := testBroker(t)
 	r := call(t, with(environ, map[string]string{"DATABASE_URL": "postgres://user:hunter2@127.0.0.1:1/db"}), "", "setup")
 	r.want(t, exitFailure)
-	wantVerdicts(t, r, map[string]string{"schema postgres": "failed: ", "stream RUN_EVENTS": "created", testConsumer: "failed: needs the database"})
+	wantVerdicts(t, r, map[string]string{"schema postgres": "failed: ", "stream RUN_EVENTS": "created", testConsumer: "failed: needs the database",
+		testMessages: "failed: needs the database"})
 	if strings.Contains(r.stdout+r.stderr, "hunter2") {
 		t.Errorf("shows the password: %s%s", r.stdout, r.stderr)
 	}
