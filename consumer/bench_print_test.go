@@ -12,9 +12,9 @@ import (
 func (t *table) newest() string {
 	rate := func(l *line) string { return thousands(l.samples[len(l.samples)-1].rate) }
 	p99 := func(l *line) float64 { return ms(l.samples[len(l.samples)-1].p99) }
-	return fmt.Sprintf("bare %s, pinned %s, Postgres %s, SQLite %s, distant %s, "+
+	return fmt.Sprintf("bare %s, Postgres %s, SQLite %s, distant %s, "+
 		"rows %s, in arrays %s, COPY %s, upsert %s events/s; p99 %.1f ms, distant %.1f ms",
-		rate(t.bare), rate(t.pinned), rate(t.postgres), rate(t.sqlite), rate(t.distant), rate(t.rows), rate(t.distinct), rate(t.copied),
+		rate(t.bare), rate(t.postgres), rate(t.sqlite), rate(t.distant), rate(t.rows), rate(t.distinct), rate(t.copied),
 		rate(t.upsert),
 		p99(t.delays[0]), p99(t.delays[1]))
 }

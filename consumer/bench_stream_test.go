@@ -44,26 +44,11 @@ func (k *broker) publishAll(tb testing.TB, w workload) {
 // bareRead reads n messages by a plain pull consumer that does nothing with them.
 func (k *broker) bareRead(tb testing.TB, server *sinktest.PostgresServer, n int) sample {
 	tb.Helper()
-	config := jetstream.ConsumerConfig{Durable: "bare", AckPolicy: jetstream.AckNonePolicy}
-	return k.read(tb, server, n, config, func(jetstream.Msg) {})
-}
-
-// pinnedRead reads n messages by the pipeline's own consumer, acknowledges them as the pipeline does and does nothing else
-// with them.
-func (k *broker) pinnedRead(tb testing.TB, server *sinktest.PostgresServer, n int) sample {
-	tb.Helper()
-	config := consumer.ConsumerConfig("pinned", sinks.Identity{}, consumer.DefaultPinnedTTL)
-	seen := 0
-	return k.read(tb, server, n, config, func(m jetstream.Msg) {
-		if seen++; seen%10_000 == 0 {
-			_ = m.Ack() // a lost one costs nothing here
-		}
-	}, jetstream.PullPriorityGroup(config.PriorityGroups[0]), jetstream.PullExpiry(2*time.Second))
+	return k.read(tb, server, n, jetstream.ConsumerConfig{Durable: "bare", AckPolicy: jetstream.AckNonePolicy})
 }
 
 // read measures how long a new consumer takes for n messages.
-func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, config jetstream.ConsumerConfig,
-	each func(jetstream.Msg), options ...jetstream.PullConsumeOpt) sample {
+func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, config jetstream.ConsumerConfig) sample {
 	tb.Helper()
 	js, err := jetstream.New(k.connect(tb))
 	if err != nil {
@@ -77,12 +62,11 @@ func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, con
 	var seen atomic.Int64
 	done := make(chan struct{})
 	clock := startStopwatch(tb, server)
-	consume, err := c.Consume(func(m jetstream.Msg) {
-		each(m)
+	consume, err := c.Consume(func(jetstream.Msg) {
 		if seen.Add(1) == int64(n) {
 			close(done)
 		}
-	}, append(options, jetstream.PullMaxMessages(10_000))...)
+	}, jetstream.PullMaxMessages(10_000))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type table struct {
 	sections []section
 	delays   []*line
 
-	bare, pinned, postgres, sqlite, distant, rows, copied, distinct, upsert *line
+	bare, postgres, sqlite, distant, rows, copied, distinct, upsert *line
 
 	// What the pipeline and the baselines stored in the round under way.
 	stored map[string]runResult
@@ -68,8 +68,6 @@ func (t *table) mixed(b *testing.B, n int) {
 	k, shorter, short := stream(n), stream(fewer), stream(few)
 	t.bare = &line{name: "read by a bare consumer", events: n}
 	t.bare.measure = func(tb testing.TB) sample { return k.bareRead(tb, t.server, n) }
-	t.pinned = &line{name: "read by the pipeline's consumer, no more", events: n, of: t.bare}
-	t.pinned.measure = func(tb testing.TB) sample { return k.pinnedRead(tb, t.server, n) }
 	t.postgres = &line{name: "committed to Postgres", events: n, of: t.bare}
 	t.postgres.measure = func(tb testing.TB) sample { return t.commit(tb, k, n) }
 	t.sqlite = &line{name: "committed to SQLite", events: fewer, of: t.bare}
@@ -84,7 +82,7 @@ func (t *table) mixed(b *testing.B, n int) {
 	t.copied = t.baseline(short, "by hand: raw rows, COPY, repeats count", copiedRows, few)
 	t.upsert = t.baseline(short, "by hand: additive upsert, not exact", additiveUpsert, few)
 	t.sections = append(t.sections, section{"10 agents a run, interleaved over 40 runs",
-		[]*line{t.bare, t.pinned, t.postgres, t.sqlite, t.distant, t.rows, t.distinct, t.copied, t.upsert}})
+		[]*line{t.bare, t.postgres, t.sqlite, t.distant, t.rows, t.distinct, t.copied, t.upsert}})
 }
 
 // shape adds what is measured with a stream of another shape.

@@ -146,7 +146,7 @@ func (l *longStream) round(b *testing.B, postgres *sinktest.PostgresServer) {
 	scoped(b, func(tb testing.TB) {
 		from := func(sequence uint64) sample {
 			return l.read(tb, postgres, growthTail, jetstream.ConsumerConfig{Durable: "bare", AckPolicy: jetstream.AckNonePolicy,
-				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence}, func(jetstream.Msg) {})
+				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence})
 		}
 		l.bare = append(l.bare, from(l.before+1))
 		if l.before >= growthTail {

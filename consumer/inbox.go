@@ -43,7 +43,7 @@ const (
 
 const (
 	// maxInbox is how many decoded messages may wait for the fold.
-	maxInbox = 8_192
+	maxInbox = 4_096
 	// maxInboxBytes bounds their payload. One message always fits.
 	maxInboxBytes = 16 << 20
 )

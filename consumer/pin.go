@@ -146,37 +146,42 @@ func (s *session) watchPin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at consumer: %w", err)
 	}
-	was := s.holder
-	s.holder = holderOf(info)
-	standby := s.reader.Status().State == Standby
+	known, standby := s.holder.pin, s.reader.Status().State == Standby
+	silence := s.holder.silence(info, s.reader.now())
 	switch pin := pinOf(info); {
 	case standby && pin == "":
 		return errOwnerGone
-	case standby && s.holder.due && s.holder == was:
+	case standby && silence >= s.reader.pinnedTTL/2:
 		if err := s.unpin(ctx); err != nil {
 			return err
 		}
 		return errOwnerGone
-	case standby || pin != "" && pin == was.pin:
+	case standby || pin != "" && pin == known:
 		s.reader.standsBy(info.AckFloor.Stream)
 	}
 	// Else nobody has it, or it is our own, and its message is on the way.
 	return nil
 }
 
-// holder is who holds the pin, and whether it asks for messages: to one that does, the broker repeats what is due.
+// holder is who was seen to hold the pin. To one that asks for messages, the broker repeats what is due.
 type holder struct {
 	pin  string
-	told time.Time // when the broker delivered to it last
-	due  bool      // there is something to deliver
+	told time.Time // when the broker delivered to it last, by the broker's clock
+	seen time.Time // when that was first seen
 }
 
-func holderOf(info *jetstream.ConsumerInfo) holder {
-	h := holder{pin: pinOf(info), due: info.NumPending+uint64(info.NumAckPending) > 0}
+// silence is for how long the broker has not been able to deliver to the holder, as far as has been seen.
+func (h *holder) silence(info *jetstream.ConsumerInfo, now time.Time) time.Duration {
+	next := holder{pin: pinOf(info), seen: now}
 	if info.Delivered.Last != nil {
-		h.told = *info.Delivered.Last
+		next.told = *info.Delivered.Last
 	}
-	return h
+	due := info.NumPending+uint64(info.NumAckPending) > 0
+	if due && next.pin == h.pin && next.told.Equal(h.told) {
+		return now.Sub(h.seen)
+	}
+	*h = next
+	return 0
 }
 
 // givePinBack is best effort: a pin that is not given back ends by itself.

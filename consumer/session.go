@@ -18,7 +18,7 @@ const (
 	// maxBatchBytes bounds their payload: events have about 300 bytes, so it is met by dead letters and odd events only.
 	maxBatchBytes = 16 << 20
 	// pullMessages is how many messages are asked for at a time: about so many more wait undecoded in the client.
-	pullMessages = 10_000
+	pullMessages = 4_000
 	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit
 	// starts at once; with one, many small commits would take the time that reading needs.
 	gatherTime = 20 * time.Millisecond
@@ -49,7 +49,7 @@ type session struct {
 	gate     gate
 	waits    bool   // it does not ask for the pin
 	pin      string // ours, empty before the broker gave us one
-	holder   holder // as a standby saw it last
+	holder   holder // of the pin, where that is not us
 	marked   uint64 // the position that the pin's consumer stands at, as far as we know
 
 	pins     chan string   // holds the pin that the broker gave us last
@@ -152,7 +152,7 @@ func (s *session) run(ctx context.Context) error {
 	defer s.leave(asking, cancel)
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
-	watch := time.NewTicker(s.reader.pinnedTTL / 4)
+	watch := time.NewTicker(s.reader.pinnedTTL / 8)
 	defer watch.Stop()
 	for {
 		select {
