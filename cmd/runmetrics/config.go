@@ -30,7 +30,7 @@ type Config struct {
 	NATSSync   *SyncEvery `env:"NATS_SYNC" want:"always, or a time such as 2s" help:"when the embedded server syncs to disk; unset: always, 2m in dev"`
 
 	Streams    []string `env:"STREAMS" envDefault:"RUN_EVENTS" help:"streams to read, comma separated"`
-	Deployment string   `env:"DEPLOYMENT" envDefault:"main" help:"name of this deployment, part of the consumer's name"`
+	Deployment string   `env:"DEPLOYMENT" envDefault:"main" help:"name of this deployment, part of its consumers' names"`
 
 	DatabaseURL       Secret `env:"DATABASE_URL" help:"postgres://user:password@host/database; unset: SQLite in DATA_DIR"`
 	DatabaseURLDirect Secret `env:"DATABASE_URL_DIRECT" help:"the same without a pooler, for setup; unset: DATABASE_URL"`

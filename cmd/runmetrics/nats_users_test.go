@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/apexsalesai/runmetrics/consumer"
 )
 
 // withheld is a right of the processor that is taken away before its service starts.
@@ -112,6 +114,45 @@ func TestServiceNamesTheRightThatIsMissingAndGoesOnWhenItIsGranted(t *testing.T)
 
 const aReport = `{"campaignId":"c","runId":"r","phase":"1","agentsTotal":1,"agentsSuccessful":1,"assetsGenerated":0,"tokensIn":0,` +
 	`"tokensOut":0,"costUSD":0,"latencyP95Ms":1,"latencyAvgMs":1}`
+
+// TestServiceWaitsForSetupWhereConsumersAreOfAnOlderVersion: there was one consumer, which kept track of what was under way.
+func TestServiceWaitsForSetupWhereConsumersAreOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short leaves out what takes tens of seconds")
+	}
+	d := &deprived{guarded: startGuarded(t)}
+	call(t, d.environ, "", "setup").want(t, exitOK)
+	call(t, d.as("publisher"), "", "publish", "--generate", "20").want(t, exitOK)
+	js := d.jetStream(t, "operator", "_INBOX_main")
+	if err := js.DeleteConsumer(t.Context(), "RUN_EVENTS", consumer.MessagesName("main")); err != nil {
+		t.Fatal(err)
+	}
+	pin, err := js.Consumer(t.Context(), "RUN_EVENTS", consumer.ConsumerName("main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := pin.CachedInfo().Config
+	older.AckWait, older.MaxAckPending = time.Hour, 32_768
+	if _, err := js.UpdateConsumer(t.Context(), "RUN_EVENTS", older); err != nil {
+		t.Fatal(err)
+	}
+	d.service = startService(t, d.as("processor"))
+	d.api = d.service.up(t).API
+	until(t, patience, "it says what to run", func() bool {
+		var state stateOf
+		get(t, d.api+"/readyz", &state)
+		return state.State == "blocked" && slices.ContainsFunc(state.Reasons, func(reason string) bool {
+			return strings.Contains(reason, "of an older version") && strings.Contains(reason, "`runmetrics setup`")
+		})
+	})
+	r := call(t, d.environ, "", "setup")
+	r.want(t, exitOK)
+	if said := verdicts(r.stdout); said[testConsumer] != "changed" || said[testMessages] != "created" {
+		t.Errorf("setup says %s", r.stdout)
+	}
+	until(t, patience, "everything is read", func() bool { return d.healthy(t) })
+}
 
 func TestSetupAndDoctorNameTheRightThatIsMissing(t *testing.T) {
 	t.Parallel()
