@@ -18,7 +18,7 @@ const (
 	// maxBatchBytes bounds their payload: events have about 300 bytes, so it is met by dead letters and odd events only.
 	maxBatchBytes = 16 << 20
 	// pullMessages is how many messages are asked for at a time: about so many more wait undecoded in the client.
-	pullMessages = 4_000
+	pullMessages = 10_000
 	// gatherTime is how long a commit waits for more while the stream is known to hold more. Without a backlog a commit
 	// starts at once; with one, many small commits would take the time that reading needs.
 	gatherTime = 20 * time.Millisecond
