@@ -147,6 +147,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 		s.reader.committed(result, s.stored)
 		s.stored, s.position, s.moved = result.batch.Next, result.batch.Next, true
 		s.cache.trim(s.inFlight, s.open)
+		s.inbox.giveBack(s.inFlight.items)
 		s.inFlight = nil
 		return nil
 	case errors.As(result.err, &conflict) && s.attempts < maxConflicts:

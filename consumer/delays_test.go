@@ -26,7 +26,7 @@ func TestDelaysFallIntoTheirBuckets(t *testing.T) {
 		case i%101 == 0:
 			delay = 100 * 24 * time.Hour
 		}
-		items = append(items, &item{time: now.Add(-delay)})
+		items = append(items, &item{place: place{time: now.Add(-delay)}})
 		bucket := 0
 		for bucket < len(DelayBounds) && delay.Seconds() > DelayBounds[bucket] {
 			bucket++
@@ -54,7 +54,7 @@ func BenchmarkMeasuring(b *testing.B) {
 	items := make([]*item, messages)
 	batch := &sinks.Batch{Runs: make([]sinks.RunChange, messages/10)}
 	for i := range items {
-		items[i] = &item{time: now.Add(-time.Duration(messages-i) * 10 * time.Microsecond),
+		items[i] = &item{place: place{time: now.Add(-time.Duration(messages-i) * 10 * time.Microsecond)},
 			event: events.Event{Type: events.AgentFinished, Status: events.Succeeded, TokensIn: 1000, TokensOut: 2000,
 				Cost: events.Cost{Known: true, Nanos: 59_133_500}}}
 		run := &batch.Runs[i%len(batch.Runs)]

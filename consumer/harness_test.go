@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // broker is an embedded NATS server with the stream of run events.
 type broker struct {
 	server *server.Server
+	urls   string // of several servers instead
 	conn   *nats.Conn
 	js     jetstream.JetStream
 }
@@ -67,7 +68,11 @@ func (b *broker) createStream(t testing.TB) {
 
 func (b *broker) connect(t testing.TB) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect("", nats.InProcessServer(b.server), nats.MaxReconnects(-1))
+	options := []nats.Option{nats.MaxReconnects(-1)}
+	if b.server != nil {
+		options = append(options, nats.InProcessServer(b.server))
+	}
+	conn, err := nats.Connect(b.urls, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,9 @@ import (
 // item is one message on its way through the pipeline. It is decoded where it arrives, beside the fold and the commit of
 // earlier ones.
 type item struct {
-	sequence uint64
-	time     time.Time // when the stream stored it
-	pending  uint64    // messages behind it that the stream holds and did not deliver yet
-	bytes    int       // of payload, roughly as many as it holds on to
+	place
+	pending uint64 // messages behind it that the stream holds and did not deliver yet
+	bytes   int    // of payload, roughly as many as it holds on to
 
 	event    events.Event
 	rejected *events.Rejection // else the event is good
@@ -54,9 +53,13 @@ const (
 type inbox struct {
 	ready  chan struct{} // holds one token while there may be something to take
 	traces bool          // spans are made
-	slab   []item        // of the subscription's goroutine alone: items are made in blocks and never copied
+
+	// of the subscription's goroutine alone
+	slab  []item  // items are made in blocks and never copied
+	spare []*item // used before, to be used again
 
 	mu     sync.Mutex
+	done   []*item   // whose commit is over
 	room   sync.Cond // of mu; told when something is taken, or nothing is any more
 	items  []*item
 	bytes  int
@@ -78,16 +81,16 @@ func newInbox(traces bool) *inbox {
 
 // receive decodes a message and queues it.
 func (b *inbox) receive(m jetstream.Msg) {
-	meta, err := m.Metadata()
-	if err != nil {
+	at, ok := placeOf(m.Reply())
+	if !ok {
 		return // not a message of a stream
 	}
 	header := m.Headers()
 	it := b.newItem()
-	it.sequence, it.time, it.pending = meta.Sequence.Stream, meta.Timestamp, meta.NumPending
+	it.place = at
 	it.bytes = len(m.Data())
 	it.event, it.rejected = events.Decode(events.Message{
-		Subject: m.Subject(), Header: header, Data: m.Data(), Time: meta.Timestamp,
+		Subject: m.Subject(), Header: header, Data: m.Data(), Time: at.time,
 	})
 	if it.rejected != nil {
 		// The rest goes at once: a message may have a mebibyte.
@@ -101,6 +104,17 @@ func (b *inbox) receive(m jetstream.Msg) {
 }
 
 func (b *inbox) newItem() *item {
+	if len(b.spare) == 0 {
+		b.mu.Lock()
+		b.spare, b.done = b.done, b.spare
+		b.mu.Unlock()
+	}
+	if n := len(b.spare) - 1; n >= 0 {
+		it := b.spare[n]
+		b.spare = b.spare[:n]
+		*it = item{}
+		return it
+	}
 	if len(b.slab) == 0 {
 		b.slab = make([]item, slabSize)
 	}
@@ -131,6 +145,14 @@ func (b *inbox) push(it *item) {
 		// The broker says that more is to come. If it does not come, this wakes the session all the same.
 		time.AfterFunc(gatherTime, func() { signal(b.ready) })
 	}
+}
+
+// giveBack takes items that nobody looks at any more, to be used again: making each anew would be a tenth of all that the
+// process allocates.
+func (b *inbox) giveBack(items []*item) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done = append(b.done, items...)
 }
 
 // close has the subscription wait for room no longer. What is in the inbox is not taken any more.
