@@ -69,12 +69,11 @@ func (s *session) receivePin(m jetstream.Msg) {
 // hold begins to read with a pin that the broker gave us. Others may have committed while we had none, so it goes on from
 // what the store says now. The broker repeats the message that brought the pin, and with it the pin.
 func (s *session) hold(ctx context.Context, pin string) error {
-	switch s.pin {
-	case pin:
+	if pin == s.pin {
 		return nil
-	default:
+	}
+	if s.pin != "" {
 		return errPinLost
-	case "":
 	}
 	s.pin = pin
 	if err := s.load(ctx); err != nil {
