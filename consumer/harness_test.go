@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -61,8 +62,17 @@ func startBroker(t testing.TB, change ...func(*server.Options)) *broker {
 
 func (b *broker) createStream(t testing.TB) {
 	t.Helper()
-	if _, err := b.js.CreateStream(t.Context(), consumer.StreamConfig(streamName, 1<<30)); err != nil {
-		t.Fatal(err)
+	const notMade jetstream.ErrorCode = 10049 // while the server still removes the directory of one of that name
+	for try := 1; ; try++ {
+		_, err := b.js.CreateStream(t.Context(), consumer.StreamConfig(streamName, 1<<30))
+		var answer *jetstream.APIError
+		switch {
+		case err == nil:
+			return
+		case try == 10 || !errors.As(err, &answer) || answer.ErrorCode != notMade:
+			t.Fatal(err)
+		}
+		<-time.After(200 * time.Millisecond)
 	}
 }
 

@@ -120,7 +120,7 @@ func oddStream(t *testing.T, change func(*jetstream.StreamConfig)) (jetstream.Je
 	if err := js.DeleteStream(t.Context(), "RUN_EVENTS"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), config); err != nil {
+	if err := makeStream(t.Context(), js, config); err != nil {
 		t.Fatal(err)
 	}
 	if config.Retention == jetstream.WorkQueuePolicy {

@@ -15,18 +15,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// oddConsumer is a deployment that was set up, and whose consumer was then made anew by somebody who wants other things of it.
-func oddConsumer(t *testing.T, change func(*jetstream.ConsumerConfig)) (jetstream.JetStream, map[string]string) {
+// oddConsumer is a deployment that was set up, and of which a consumer was then made anew by somebody who wants other things
+// of it.
+func oddConsumer(t *testing.T, name string, change func(*jetstream.ConsumerConfig)) (jetstream.JetStream, map[string]string) {
 	t.Helper()
 	b, environ := setUpBroker(t)
 	js := testJetStream(t, b)
-	reader, err := js.Consumer(t.Context(), "RUN_EVENTS", "runmetrics-main")
+	reader, err := js.Consumer(t.Context(), "RUN_EVENTS", name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := reader.CachedInfo().Config
 	change(&config)
-	if err := js.DeleteConsumer(t.Context(), "RUN_EVENTS", "runmetrics-main"); err != nil {
+	if err := js.DeleteConsumer(t.Context(), "RUN_EVENTS", name); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.CreateConsumer(t.Context(), "RUN_EVENTS", config); err != nil {
@@ -38,7 +39,7 @@ func oddConsumer(t *testing.T, change func(*jetstream.ConsumerConfig)) (jetstrea
 func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 	t.Parallel()
 	notInShort(t)
-	const subject = "consumer runmetrics-main"
+	const subject, messages = "consumer runmetrics-main", "runmetrics_messages-main"
 	testSetups(t, []badSetup{
 		{"no consumer", func(t *testing.T) *broken {
 			b, environ := setUpBroker(t)
@@ -55,18 +56,18 @@ func TestDoctorFindsWhatKeepsAStreamFromBeingRead(t *testing.T) {
 		}, verdictFail, "nats", subject, []string{"belongs to another database"}, []string{"runmetrics setup --adopt"}},
 		{"a paused consumer", func(t *testing.T) *broken {
 			later := time.Now().Add(time.Hour)
-			js, environ := oddConsumer(t, func(c *jetstream.ConsumerConfig) { c.PauseUntil = &later })
+			js, environ := oddConsumer(t, "runmetrics-main", func(c *jetstream.ConsumerConfig) { c.PauseUntil = &later })
 			return &broken{environ, func(t *testing.T, _ *broken, fix string) { natsCLI(t, js, fix) }}
 		}, verdictFail, "nats", subject, []string{"it is paused"},
 			[]string{"nats consumer resume RUN_EVENTS runmetrics-main"}},
 		{"a consumer of some runs", func(t *testing.T) *broken {
-			js, environ := oddConsumer(t, func(c *jetstream.ConsumerConfig) { c.FilterSubject = "runs.a.*" })
+			js, environ := oddConsumer(t, messages, func(c *jetstream.ConsumerConfig) { c.FilterSubject = "runs.a.*" })
 			return &broken{environ, func(t *testing.T, b *broken, fix string) {
 				natsCLI(t, js, fix)
 				runSetup(t, b, fix)
 			}}
-		}, verdictFail, "nats", subject, []string{"runs.a.* only"},
-			[]string{"nats consumer rm RUN_EVENTS runmetrics-main", "runmetrics setup"}},
+		}, verdictFail, "nats", "consumer " + messages, []string{"runs.a.* only"},
+			[]string{"nats consumer rm RUN_EVENTS " + messages, "runmetrics setup"}},
 		{"nobody reads", func(t *testing.T) *broken {
 			_, environ := setUpBroker(t)
 			return &broken{environ, func(t *testing.T, b *broken, _ string) {
