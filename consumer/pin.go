@@ -9,8 +9,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pinHeader carries the pin on the messages of its consumer.
-const pinHeader = "Nats-Pin-Id"
+const (
+	// pinHeader carries the pin on the messages of its consumer.
+	pinHeader = "Nats-Pin-Id"
+	// pinMessages is how many of them are asked for at a time. They come one a second, so that a request waits until it
+	// expires: a holder without a request is taken for one that is gone.
+	pinMessages = 100
+)
 
 var (
 	// errOwnerGone ends the session of a standby that is to read.
@@ -151,10 +156,9 @@ func (s *session) watchPin(ctx context.Context) error {
 	case standby && pin == "":
 		return errOwnerGone
 	case standby && silence >= s.reader.pinnedTTL/2:
-		if err := s.unpin(ctx); err != nil {
-			return err
-		}
-		return errOwnerGone
+		// The session goes on: one that ended here would often have been given the pin already, and take it along.
+		s.holder = holder{}
+		return s.unpin(ctx)
 	case standby || pin != "" && pin == known:
 		s.reader.standsBy(info.AckFloor.Stream)
 	}

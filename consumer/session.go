@@ -143,7 +143,7 @@ func (s *session) run(ctx context.Context) error {
 		return s.wait(ctx, lost)
 	}
 	asking, err := s.consumers.Pin.Consume(s.receivePin, s.consumeOptions(jetstream.PullPriorityGroup(pinGroup),
-		jetstream.PullMaxMessages(1))...)
+		jetstream.PullMaxMessages(pinMessages))...)
 	if err != nil {
 		return fmt.Errorf("ask for the pin: %w", err)
 	}
