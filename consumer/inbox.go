@@ -135,10 +135,10 @@ func (b *inbox) push(it *item) {
 	}
 	b.items = append(b.items, it)
 	b.bytes += it.bytes
-	n := len(b.items)
-	b.mu.Unlock()
+	n, last := len(b.items), it.pending == 0
+	b.mu.Unlock() // from here on it is the session's, and may be used again
 	switch {
-	case it.pending == 0 || n%wakeItems == 0:
+	case last || n%wakeItems == 0:
 		signal(b.ready)
 	case n == 1:
 		// The broker says that more is to come. If it does not come, this wakes the session all the same.
