@@ -17,8 +17,7 @@ import (
 // earlier ones.
 type item struct {
 	place
-	pending uint64 // messages behind it that the stream holds and did not deliver yet
-	bytes   int    // of payload, roughly as many as it holds on to
+	bytes int // of payload, roughly as many as it holds on to
 
 	event    events.Event
 	rejected *events.Rejection // else the event is good

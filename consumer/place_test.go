@@ -6,7 +6,29 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
+
+// delivered is a message without a header.
+type delivered struct {
+	jetstream.Msg
+	subject, reply string
+}
+
+func (m delivered) Subject() string      { return m.subject }
+func (m delivered) Reply() string        { return m.reply }
+func (m delivered) Headers() nats.Header { return nil }
+func (m delivered) Data() []byte         { return []byte("{}") }
+
+func TestAnItemKnowsItsPlace(t *testing.T) {
+	t.Parallel()
+	b := newInbox(false)
+	b.receive(delivered{subject: "runs.c.r", reply: "$JS.ACK._.AC3.RUN_EVENTS.runmetrics_messages-main.1.7.3.1792000000000000000.41"})
+	items := b.take(10, maxInboxBytes)
+	if len(items) != 1 || items[0].sequence != 7 || items[0].pending != 41 || items[0].time.UnixNano() != 1792000000000000000 {
+		t.Errorf("%+v", items)
+	}
+}
 
 // TestThePlaceOfAMessageIsWhatTheClientSays, for subjects that the server writes and for others.
 func TestThePlaceOfAMessageIsWhatTheClientSays(t *testing.T) {

@@ -118,12 +118,12 @@ func (r *Reader) noteGone(last, next uint64) {
 	r.note(fmt.Sprintf("%d messages left it before they were read, sequences %d to %d", n, from, t.missed))
 }
 
-// notePutBack says so if the database is behind what was acknowledged, as after a restore. What left the stream counts as
-// acknowledged for the broker, too.
-func (s *session) notePutBack(ctx context.Context, acknowledged uint64) error {
+// notePutBack says so if the database is behind what a reader marked as committed, as after a restore. The mark may be on
+// messages that have left the stream since.
+func (s *session) notePutBack(ctx context.Context, marked uint64) error {
 	first := s.stream.CachedInfo().State.FirstSeq
 	from := max(first, s.position.Sequence+1)
-	if s.position.Epoch != s.stored.Epoch || from > acknowledged {
+	if s.position.Epoch != s.stored.Epoch || from > marked {
 		return nil
 	}
 	if err := s.unmoved(ctx); err != nil {
@@ -131,9 +131,9 @@ func (s *session) notePutBack(ctx context.Context, acknowledged uint64) error {
 	}
 	r := s.reader
 	r.log.Warn("the database is at an earlier state than before; reading again what it lacks", "stream", r.stream,
-		"from", from, "through", acknowledged)
+		"from", from, "through", marked)
 	if first <= s.position.Sequence+1 { // else it is more important what it will lack for ever
-		r.note(fmt.Sprintf("the database is at an earlier state than before; reading sequences %d to %d again", from, acknowledged))
+		r.note(fmt.Sprintf("the database is at an earlier state than before; reading sequences %d to %d again", from, marked))
 	}
 	return nil
 }
