@@ -137,6 +137,11 @@ func pinOf(info *jetstream.ConsumerInfo) string {
 	return ""
 }
 
+// isDue tells whether the pin's consumer has something to deliver, for the first time or again.
+func isDue(info *jetstream.ConsumerInfo) bool {
+	return info.NumPending > 0 || info.NumAckPending > 0
+}
+
 // watchPin marks how far the reader is; one that has no pin looks who has: whether the reader that it stands by for is
 // gone, or never knew of its pin, and whether another one reads a stream that was quiet when both began.
 func (s *session) watchPin(ctx context.Context) error {
@@ -179,8 +184,7 @@ func (h *holder) silence(info *jetstream.ConsumerInfo, now time.Time) time.Durat
 	if info.Delivered.Last != nil {
 		next.told = *info.Delivered.Last
 	}
-	due := info.NumPending+uint64(info.NumAckPending) > 0
-	if due && next.pin == h.pin && next.told.Equal(h.told) {
+	if isDue(info) && next.pin == h.pin && next.told.Equal(h.told) {
 		return now.Sub(h.seen)
 	}
 	*h = next

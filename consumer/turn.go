@@ -102,7 +102,7 @@ func (s *session) watchOwner(ctx context.Context, seen bool) (unread bool, err e
 		return false, fmt.Errorf("look at consumer: %w", err)
 	}
 	s.reader.status.standby(info.AckFloor.Stream)
-	unread = pinOf(info) == "" && info.NumPending+uint64(info.NumAckPending) > 0
+	unread = pinOf(info) == "" && isDue(info)
 	if unread && seen {
 		s.reader.log.Warn("nobody reads the stream that another process is to read", "stream", s.reader.stream)
 		s.reader.turn.help()
