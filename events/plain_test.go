@@ -58,7 +58,7 @@ func TestSharedTextsStayWhatTheyWere(t *testing.T) {
 	for i := range 10_000 { // many more than have a place
 		text := strings.Repeat("x", i%50) + string(rune('a'+i%26))
 		data := []byte(text)
-		got := shared.of(data)
+		got := shared.of(fieldModel, data)
 		clear(data) // the message that it came from
 		if got != text {
 			t.Fatalf("%q became %q", text, got)

@@ -26,12 +26,13 @@ type fileBroker struct {
 	file, format string
 }
 
-// startFileBroker starts a server. The format has a place for mappings.
+// startFileBroker starts a server. The format has a place for mappings. The limits of all streams together are more than the
+// server would allow on a small disk.
 func startFileBroker(t *testing.T, format string) *fileBroker {
 	t.Helper()
 	dir := t.TempDir()
 	b := &fileBroker{file: filepath.Join(dir, "nats.conf"),
-		format: fmt.Sprintf("listen: '127.0.0.1:-1'\njetstream { store_dir: %q }\n", dir) + format}
+		format: fmt.Sprintf("listen: '127.0.0.1:-1'\njetstream { store_dir: %q, max_file_store: 1TB }\n", dir) + format}
 	b.write(t, "")
 	options, err := server.ProcessConfigFile(b.file)
 	if err != nil {
