@@ -98,7 +98,7 @@ func (r *reader) string(f field) (string, bool) {
 	}
 	raw := r.object[f]
 	if r.shared != nil && sharedFields[f] && isShared(raw) {
-		return r.shared.of(f, raw[1 : len(raw)-1]), true
+		return r.shared.of(f, raw[1:len(raw)-1]), true
 	}
 	return unquote(raw)
 }
