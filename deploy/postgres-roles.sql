@@ -40,12 +40,14 @@ GRANT USAGE, CREATE ON SCHEMA public TO runmetrics_owner;
 
 DO $$
 DECLARE
-    -- What the processor may do with each table. Nothing is deleted but by prune, by void and by deadletters.
+    -- What the processor may do with each table, and with the sequence of runs' numbers. Nothing is deleted but by prune, by void and by deadletters.
     rights CONSTANT jsonb := '{
         "runmetrics_migrations": "SELECT",
         "ledger":                "SELECT",
         "stream_positions":      "SELECT, INSERT, UPDATE",
         "campaign_metrics":      "SELECT, INSERT, UPDATE",
+        "run_numbers":           "UPDATE",
+        "deleted_runs":          "SELECT",
         "event_chunks":          "SELECT, INSERT, DELETE",
         "voided_events":         "SELECT, INSERT, DELETE",
         "dead_letters":          "SELECT, INSERT, UPDATE, DELETE",
@@ -68,21 +70,21 @@ BEGIN
         SELECT format('ALTER %s public.%I OWNER TO runmetrics_owner',
             CASE relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, relname) AS statement
         FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) <> 'runmetrics_owner'
+        WHERE relnamespace = 'public'::regnamespace AND pg_get_userbyid(relowner) <> 'runmetrics_owner' AND relkind IN ('r', 'v')
             AND (rights ? relname OR relname IN ('runmetrics_migrations_lock', 'agent_runs', 'run_events'))
         UNION ALL
         SELECT format('ALTER FUNCTION %s OWNER TO runmetrics_owner', oid::regprocedure)
         FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND pg_get_userbyid(proowner) <> 'runmetrics_owner'
-            AND proname IN ('advance_position', 'expect_versions')
+            AND proname IN ('advance_position', 'expect_versions', 'keep_number')
     LOOP
         EXECUTE thing.statement;
     END LOOP;
 
-    -- Exactly these, whatever was granted before.
+    -- Exactly these, whatever was granted before. A sequence has the owner of its table.
     FOR thing IN
         SELECT relname FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND pg_get_userbyid(relowner) = 'runmetrics_owner'
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'S') AND pg_get_userbyid(relowner) = 'runmetrics_owner'
     LOOP
         EXECUTE format('REVOKE ALL ON public.%I FROM PUBLIC, runmetrics_processor, runmetrics_reader', thing.relname);
         IF rights ? thing.relname THEN

@@ -223,15 +223,16 @@ func (d *damaging) damage() map[events.Key]harm {
 			continue
 		}
 		of := " WHERE run_key = '" + m.RunKey.String() + "'"
+		eventsOf := " WHERE number = (SELECT number FROM campaign_metrics" + of + ")"
 		switch kind := d.random.IntN(6); {
 		case kind == 0:
 			d.exec("DELETE FROM campaign_metrics" + of)
 			done[m.Key()] = harm{verdict: replay.Missing}
 		case kind == 1:
-			h := d.dropCommit(of)
+			h := d.dropCommit(eventsOf)
 			done[m.Key()] = h
 		case kind == 3 && m.LatencyMaxMs != nil:
-			d.exec("UPDATE event_chunks SET latencies = " + d.oneLatency() + of)
+			d.exec("UPDATE event_chunks SET latencies = " + d.oneLatency() + eventsOf)
 			done[m.Key()] = harm{verdict: replay.Different}
 		case kind == 2 && m.Source == aggregate.FromEvents:
 			if d.exec("DELETE FROM voided_events"+of) > 0 {

@@ -15,6 +15,9 @@ import (
 	"github.com/apexsalesai/runmetrics/sinks"
 )
 
+// ofRun selects the chunks of a run.
+const ofRun = "number = (SELECT number FROM campaign_metrics WHERE run_key = ?)"
+
 // TestDamageIsFoundAndRepaired damages a run each way that somebody's statement may, once with a stream that holds all.
 func TestDamageIsFoundAndRepaired(t *testing.T) {
 	t.Parallel()
@@ -37,9 +40,9 @@ func TestDamageIsFoundAndRepaired(t *testing.T) {
 		"the row":          {"DELETE FROM campaign_metrics WHERE run_key = ?", replay.Missing, nil, 0},
 		"voided ids":       {"DELETE FROM voided_events WHERE run_key = ?", replay.Different, nil, 0},
 		"more voided ids":  {"INSERT INTO voided_events VALUES (?, 'b-1')", replay.Different, nil, 0},
-		"all executions":   {"DELETE FROM event_chunks WHERE run_key = ?", replay.Different, nil, 9},
-		"some executions":  {"DELETE FROM event_chunks WHERE version = 1 AND run_key = ?", replay.Different, nil, 4},
-		"one of a commit": {`UPDATE event_chunks SET events = json_remove(events, '$[0]') WHERE version = 1 AND run_key = ?`,
+		"all executions":   {"DELETE FROM event_chunks WHERE " + ofRun, replay.Different, nil, 9},
+		"some executions":  {"DELETE FROM event_chunks WHERE version = 1 AND " + ofRun, replay.Different, nil, 4},
+		"one of a commit": {`UPDATE event_chunks SET events = json_remove(events, '$[0]') WHERE version = 1 AND ` + ofRun,
 			replay.Different, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,10 +125,10 @@ func TestRunsWhoseBeginningIsGoneAreNotTouched(t *testing.T) {
 	l.write(t, whole)
 	want := l.contents(t)
 	tail := listed{list: whole[20:], first: 21}
-	l.exec(t, "DELETE FROM event_chunks WHERE version = 1 AND run_key = ?", id("a")) // its beginning is nowhere any more
+	l.exec(t, "DELETE FROM event_chunks WHERE version = 1 AND "+ofRun, id("a")) // its beginning is nowhere any more
 	l.exec(t, "UPDATE campaign_metrics SET tokens_in = 1 WHERE run_key = ?", id("b"))
+	l.exec(t, "DELETE FROM event_chunks WHERE "+ofRun, id("c"))
 	l.exec(t, "DELETE FROM campaign_metrics WHERE run_key = ?", id("c"))
-	l.exec(t, "DELETE FROM event_chunks WHERE run_key = ?", id("c"))
 	damaged := l.contents(t)
 	_, found := l.compare(t, false, tail)
 	got := verdicts(found)
@@ -152,7 +155,7 @@ func TestWhatTheSourcesLackIsNotTakenForAll(t *testing.T) {
 	whole := runs(20, "a")
 	l := openLedger(t)
 	l.write(t, whole)
-	l.exec(t, "DELETE FROM event_chunks WHERE version = 2 AND run_key = ?", id("a"))
+	l.exec(t, "DELETE FROM event_chunks WHERE version = 2 AND "+ofRun, id("a"))
 	before := l.contents(t)
 	// The stream begins at 1, but the run's first events came from elsewhere: neither holds those of the second commit.
 	_, found := l.compare(t, true, listed{list: whole[15:]})
@@ -176,7 +179,7 @@ func TestSealedAndDamagedRunsAreLeftAlone(t *testing.T) {
 	if _, err := l.Seal(t.Context(), []aggregate.Metrics{record}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	l.exec(t, "UPDATE event_chunks SET events = '[[1]]' WHERE version = 1 AND run_key = ?", id("damaged"))
+	l.exec(t, "UPDATE event_chunks SET events = '[[1]]' WHERE version = 1 AND "+ofRun, id("damaged"))
 	c, found := l.compare(t, true, listed{list: whole})
 	if got := verdicts(found); !maps.Equal(got, map[string]replay.Verdict{"damaged": replay.Damaged}) {
 		t.Errorf("verdicts %v", got)

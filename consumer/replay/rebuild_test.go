@@ -22,8 +22,8 @@ func TestRebuildMakesRecordsOfStoredEventsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.exec(t, "UPDATE campaign_metrics SET tokens_in = 1, latency_p95_ms = 5 WHERE run_key = ?", id("figures"))
-	l.exec(t, "DELETE FROM event_chunks WHERE version = 1 AND run_key = ?", id("lacking"))
-	l.exec(t, "DELETE FROM event_chunks WHERE run_key = ?", id("empty"))
+	l.exec(t, "DELETE FROM event_chunks WHERE version = 1 AND "+ofRun, id("lacking"))
+	l.exec(t, "DELETE FROM event_chunks WHERE "+ofRun, id("empty"))
 	l.exec(t, "UPDATE campaign_metrics SET phase = 'x' WHERE run_key = ?", id("misnamed"))
 	verdict := map[string]replay.Verdict{"figures": replay.Different, "lacking": replay.Incomplete, "empty": replay.Incomplete,
 		"misnamed": replay.Damaged}

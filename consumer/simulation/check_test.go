@@ -31,8 +31,8 @@ var queries = map[string]string{
 const broken = `
 SELECT 'version', CAST(m.run_key AS text), m.version, c.n, c.least, c.most, o.version
 FROM campaign_metrics m
-LEFT JOIN (SELECT run_key, count(*) AS n, min(version) AS least, max(version) AS most FROM event_chunks GROUP BY run_key) c
-	ON c.run_key = m.run_key
+LEFT JOIN (SELECT number, count(*) AS n, min(version) AS least, max(version) AS most FROM event_chunks GROUP BY number) c
+	ON c.number = m.number
 LEFT JOIN dataverse_outbox o ON o.run_key = m.run_key
 WHERE m.version <> c.n OR c.least <> 1 OR c.most <> m.version OR o.version <> m.version OR c.n IS NULL OR o.version IS NULL
 UNION ALL

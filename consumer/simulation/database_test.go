@@ -34,7 +34,7 @@ type database struct {
 
 // tables are all that commits write to, the position first: whoever removes rows waits for a commit under way there.
 var tables = []string{"stream_positions", "campaign_metrics", "event_chunks", "voided_events", "dead_letters",
-	"dead_letter_counts", "dataverse_outbox"}
+	"dead_letter_counts", "dataverse_outbox", "deleted_runs"}
 
 // openSQLite makes a database in dir.
 func openSQLite(ctx context.Context, dir string) (*database, error) {

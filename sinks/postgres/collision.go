@@ -33,12 +33,12 @@ func (s *Store) collision(ctx context.Context, runs []sinks.RunChange, err error
 
 // A run is as its writer expected if it has the version before, or no row and nothing or the events of the version before.
 const otherVersions = `
-SELECT r.run_key FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version)
-LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = r.run_key LIMIT 1) m ON true
+SELECT k.run_key FROM unnest($1::uuid[], $2::bigint[]) AS k (run_key, version)
+LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m ON true
 WHERE m.sealed_at IS NOT NULL OR CASE
-	WHEN m.run_key IS NOT NULL THEN m.version <> r.version - 1
-	ELSE r.version > 1 AND NOT EXISTS (
-		SELECT FROM event_chunks c WHERE c.run_key = r.run_key AND c.version = r.version - 1) END`
+	WHEN m.run_key IS NOT NULL THEN m.version <> k.version - 1
+	ELSE k.version > 1 AND NOT EXISTS (
+		SELECT FROM event_chunks c WHERE c.number = ` + numberKept + ` AND c.version = k.version - 1) END`
 
 // otherVersions is the conflict of a commit that took a run for new which is not: it names all runs that are at another
 // version than expected. The refusal itself names one.
@@ -55,9 +55,10 @@ func (s *Store) otherVersions(ctx context.Context, runs []sinks.RunChange) error
 }
 
 const leftEvents = `
-SELECT c.run_key, EXISTS (SELECT FROM campaign_metrics m WHERE m.run_key = c.run_key)
-FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version)
-JOIN event_chunks c ON c.run_key = r.run_key AND c.version = r.version`
+SELECT k.run_key, m.run_key IS NOT NULL
+FROM unnest($1::uuid[], $2::bigint[]) AS k (run_key, version)
+LEFT JOIN campaign_metrics m ON m.run_key = k.run_key
+JOIN event_chunks c ON c.number = coalesce(m.number, ` + numberKept + `) AND c.version = k.version`
 
 // leftBehind explains why the events of a commit could not be inserted although its versions were right: somebody deleted
 // the row of a run and left its events. That is a conflict: who reads the run back finds them.

@@ -69,7 +69,8 @@ const namingColumns = 4
 //
 // updateMetrics writes the others without looking at what is there, and then refuses unless each got the version that its
 // writer expected: one more than before. A run without a row gets the one after that of events which somebody left who
-// deleted the row. A sealed run refuses every version.
+// deleted the row. A sealed run refuses every version. Only a run that is new takes the next number: of the others those
+// that have a row keep theirs, and one that has neither a row nor events is refused.
 //
 // Both take the runs sorted by key, and the new ones come first, which no other commit can know before they are there: two
 // commits wait for each other and never both. A select list takes the arrays apart in step; FROM unnest($1, $2) would first
@@ -87,20 +88,24 @@ func buildWriteMetrics() (insert, update string) {
 		}
 	}
 	params = append(params, fmt.Sprintf("unnest($%d::bigint[]) AS version", len(sent)+1))
-	insert = fmt.Sprintf(`
-INSERT INTO campaign_metrics AS m (%s, version, updated_at)
-SELECT %s, r.version, $%d::timestamptz FROM (SELECT %s) AS r`,
-		strings.Join(names, ", "), strings.Join(values, ", "), len(sent)+2, strings.Join(params, ", "))
+	writing := func(number string) string {
+		return fmt.Sprintf(`
+INSERT INTO campaign_metrics AS m (number, %s, version, updated_at)
+SELECT coalesce((SELECT d.number FROM deleted_runs d WHERE d.run_key = r.run_key), %s), %s, r.version, $%d::timestamptz
+FROM (SELECT %s) AS r`,
+			strings.Join(names, ", "), number, strings.Join(values, ", "), len(sent)+2, strings.Join(params, ", "))
+	}
+	insert = writing("nextval('run_numbers')")
 	update = fmt.Sprintf(`
 WITH written AS (%s
 	ON CONFLICT (run_key) DO UPDATE SET %s, updated_at = excluded.updated_at, version = m.version + 1
 	RETURNING m.run_key, CASE
 		WHEN m.sealed_at IS NULL AND (m.xmax <> 0 OR EXISTS (
-			SELECT FROM event_chunks c WHERE c.run_key = m.run_key AND c.version = m.version - 1))
+			SELECT FROM event_chunks c WHERE c.number = m.number AND c.version = m.version - 1))
 		THEN m.version END AS version
 )
 SELECT expect_versions($1::uuid[], $%d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
-		insert, strings.Join(set, ", "), len(sent)+1)
+		writing("0"), strings.Join(set, ", "), len(sent)+1)
 	return insert, update
 }
 

@@ -66,14 +66,15 @@ func nanoTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 const (
 	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts; so it
 	// does the latencies. What begins nowhere is NULL. The driver copies the values one behind the other: the longest is
-	// the last, or there would be no room for the others behind it.
+	// the last, or there would be no room for the others behind it. Each run has its row by now, and with it its number.
 	writeChunks = `
-INSERT INTO event_chunks (run_key, version, events, latencies)
-SELECT c.run_key, c.version, convert_from(substring($8::bytea FROM c.begin FOR c.length), 'UTF8'),
+INSERT INTO event_chunks (number, version, events, latencies)
+SELECT m.number, c.version, convert_from(substring($8::bytea FROM c.begin FOR c.length), 'UTF8'),
 	substring($7::bytea FROM c.first FOR c.size)
 FROM (SELECT unnest($1::uuid[]) AS run_key, unnest($2::bigint[]) AS version,
 	unnest($3::integer[]) AS begin, unnest($4::integer[]) AS length,
-	unnest($5::integer[]) AS first, unnest($6::integer[]) AS size) AS c`
+	unnest($5::integer[]) AS first, unnest($6::integer[]) AS size) AS c
+CROSS JOIN LATERAL (SELECT m.number FROM campaign_metrics m WHERE m.run_key = c.run_key LIMIT 1) m`
 
 	writeVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $2::text[])

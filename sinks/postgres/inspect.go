@@ -115,6 +115,8 @@ var serviceRights = []struct {
 	{"ledger", []string{"SELECT"}},
 	{"stream_positions", []string{"SELECT", "INSERT", "UPDATE"}},
 	{"campaign_metrics", []string{"SELECT", "INSERT", "UPDATE"}},
+	{"run_numbers", []string{"UPDATE"}},
+	{"deleted_runs", []string{"SELECT"}},
 	{"event_chunks", []string{"SELECT", "INSERT"}},
 	{"voided_events", []string{"SELECT", "INSERT"}},
 	{"dead_letters", []string{"SELECT", "INSERT"}},

@@ -58,8 +58,11 @@ SELECT k.run_key, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.ve
 FROM unnest($1::uuid[]) AS k (run_key)
 LEFT JOIN (SELECT * FROM stream_positions WHERE stream = $2::text ORDER BY epoch DESC LIMIT 1) p ON true
 LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m ON true
-LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c ON true
-WHERE coalesce(m.run_key, c.run_key) IS NOT NULL`
+LEFT JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.number = coalesce(m.number, ` + numberKept + `) ORDER BY c.version) c ON true
+WHERE coalesce(m.number, c.number) IS NOT NULL`
+
+// numberKept is the number of run k if its row was deleted by hand and its events were not.
+const numberKept = "(SELECT d.number FROM deleted_runs d WHERE d.run_key = k.run_key)"
 
 // withoutJIT holds for the pipeline. Without statistics the planner expects thousands of chunks for each run and
 // compiles the statement for them: 2.4 s of work for a load of 50 ms.
@@ -91,7 +94,7 @@ const storedEvents = `
 SELECT m.campaign_id, m.run_id, m.phase, c.events
 FROM unnest($1::uuid[]) AS k (run_key)
 CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m
-CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.run_key ORDER BY c.version) c
+CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.number = m.number ORDER BY c.version) c
 ORDER BY c.version`
 
 // Events visits the applied events of one run.

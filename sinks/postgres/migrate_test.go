@@ -21,7 +21,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	url := sinktest.SharedPostgres(t).CreateDatabase(t)
 	db := plainSQL(t, url)
 	all := []string{"00001_init.sql", "00002_outbox.sql", "00003_replay.sql", "00004_summary.sql",
-		"00005_compression.sql"}
+		"00005_compression.sql", "00006_numbers.sql"}
 	for range 2 {
 		if plan, err := Plan(t.Context(), url); err != nil || !slices.Equal(plan, all) {
 			t.Fatalf("%v, %v", plan, err)
@@ -40,43 +40,91 @@ func TestPlanChangesNothing(t *testing.T) {
 	}
 }
 
-// A database of before chunks were compressed with lz4 keeps what it has, and compresses what comes.
+// A database of before runs had numbers keeps all it has, also the events of a run whose row somebody deleted.
 func TestOlderSchemaIsMigratedWithItsEvents(t *testing.T) {
 	t.Parallel()
-	url := sinktest.SharedPostgres(t).CreateDatabase(t)
+	var list []events.Event
+	for i := range 100 {
+		for _, run := range []string{"r", "deleted"} {
+			list = append(list, execution(run, fmt.Sprint(i)))
+		}
+	}
+	url := olderDatabase(t, 4, list[:100])
 	db := plainSQL(t, url)
-	older, err := goose.NewProvider(goose.DialectPostgres, db, migrations(), goose.WithTableName(versionTable),
+	if _, err := db.ExecContext(t.Context(), `DELETE FROM campaign_metrics WHERE run_id = 'deleted'; CREATE ROLE analyst;
+GRANT SELECT ON agent_runs TO analyst; CREATE ROLE writer; GRANT INSERT ON campaign_metrics, event_chunks TO writer`); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = db.Exec("DROP OWNED BY analyst, writer; DROP ROLE analyst, writer") })
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	var rights bool
+	if err := db.QueryRowContext(t.Context(), `SELECT has_table_privilege('analyst', 'agent_runs', 'SELECT') AND
+has_table_privilege('writer', 'event_chunks', 'INSERT') AND has_table_privilege('writer', 'run_numbers', 'UPDATE')`).Scan(&rights); err != nil || !rights {
+		t.Errorf("rights were kept: %t, %v", rights, err)
+	}
+	store := openStore(t, url)
+	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(t.Context(), list[100:]...); err != nil {
+		t.Fatal(err)
+	}
+	for first, run := range []string{"r", "deleted"} {
+		var want []events.Event
+		for i := first; i < len(list); i += 2 {
+			want = append(want, list[i])
+		}
+		if got, err := sinks.EventsOf(t.Context(), store, want[0].Key.UUID()); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("read back of %s: %v, %v", run, got, err)
+		}
+	}
+	var methods string
+	if err := db.QueryRowContext(t.Context(), "SELECT string_agg(DISTINCT pg_column_compression(events), ' ') FROM event_chunks").
+		Scan(&methods); err != nil || methods != "lz4" && methods != "lz4 pglz" {
+		t.Errorf("compressed with %q, %v", methods, err)
+	}
+	var rows int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM agent_runs").Scan(&rows); err != nil || rows != len(list) {
+		t.Errorf("%d rows of agent_runs, %v", rows, err)
+	}
+}
+
+// olderDatabase has a schema of an older version with events in it. What the store writes today is brought into the form that
+// it had then: the chunks of a run stood by its key.
+func olderDatabase(t *testing.T, version int64, list []events.Event) (url string) {
+	t.Helper()
+	today := migrated(t)
+	if err := sinktest.NewWriter(t, openStore(t, today), "RUN_EVENTS").Write(t.Context(), list...); err != nil {
+		t.Fatal(err)
+	}
+	from, url := plainSQL(t, today), sinktest.SharedPostgres(t).CreateDatabase(t)
+	into := plainSQL(t, url)
+	older, err := goose.NewProvider(goose.DialectPostgres, into, migrations(), goose.WithTableName(versionTable),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := older.UpTo(t.Context(), 4); err != nil {
+	if _, err := older.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	store := openStore(t, url)
-	w := sinktest.NewWriter(t, store, "RUN_EVENTS")
-	var list []events.Event
-	for i := range 100 {
-		list = append(list, execution("r", fmt.Sprint(i)))
+	for table, rows := range map[string]string{
+		"stream_positions": "SELECT * FROM stream_positions",
+		"campaign_metrics": "SELECT * FROM campaign_metrics",
+		"event_chunks":     "SELECT m.run_key, c.version, c.events, c.latencies FROM event_chunks c JOIN campaign_metrics m USING (number)",
+	} {
+		var stored string
+		if err := from.QueryRowContext(t.Context(), "SELECT json_agg(r) FROM ("+rows+") r").Scan(&stored); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := into.ExecContext(t.Context(),
+			fmt.Sprintf("INSERT INTO %s SELECT * FROM json_populate_recordset(NULL::%[1]s, $1)", table), stored); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := w.Write(t.Context(), list[:50]...); err != nil {
-		t.Fatal(err)
-	}
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Write(t.Context(), list[50:]...); err != nil {
-		t.Fatal(err)
-	}
-	var methods string
-	err = db.QueryRowContext(t.Context(),
-		"SELECT string_agg(pg_column_compression(events), ' ' ORDER BY version) FROM event_chunks").Scan(&methods)
-	if err != nil || methods != "pglz lz4" {
-		t.Errorf("compressed with %q, %v", methods, err)
-	}
-	if got, err := sinks.EventsOf(t.Context(), store, list[0].Key.UUID()); err != nil || !reflect.DeepEqual(got, list) {
-		t.Errorf("read back %v, %v", got, err)
-	}
+	return url
 }
 
 func TestSetupsAtOnceAreOne(t *testing.T) {

@@ -61,7 +61,7 @@ var databases = sinktest.Databases{
 	Empty: `
 DO $$ BEGIN
 	TRUNCATE audit_log, stream_positions, campaign_metrics, event_chunks, voided_events, dead_letters, dead_letter_counts,
-		dataverse_outbox, dataverse_targets;
+		dataverse_outbox, dataverse_targets, deleted_runs;
 	UPDATE ledger SET id = gen_random_uuid();
 END $$`,
 }

@@ -59,10 +59,20 @@ func (q *conditions) equal(column, value string) {
 // records adds what a filter selects.
 func (q *conditions) records(f sinks.Filter) {
 	q.filter("campaign_id", f.CampaignID)
-	q.filter("run_id", f.RunID)
+	q.runID(f.RunID)
 	q.filter("phase", f.Phase)
 	q.status(f)
 	q.created(f.Since, f.Until)
+}
+
+// runID adds an id of runs with the part of the index that each of them may be in.
+func (q *conditions) runID(id string) {
+	if id == "" {
+		return
+	}
+	q.equal("run_id", id)
+	q.add(`number >> 17 = ANY (ARRAY(SELECT generate_series(0,
+		(SELECT number >> 17 FROM campaign_metrics ORDER BY number >> 17 DESC LIMIT 1))))`)
 }
 
 // created selects since ≤ created_at < until; a zero time is no bound.

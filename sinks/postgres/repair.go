@@ -22,9 +22,10 @@ FROM unnest($1::uuid[]) AS k (key)
 CROSS JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.key LIMIT 1) m`
 
 	heldEvents = `
-SELECT c.run_key, c.version, c.events, c.latencies
-FROM unnest($1::uuid[]) AS k (key)
-CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.run_key = k.key ORDER BY c.version) c`
+SELECT k.run_key, c.version, c.events, c.latencies
+FROM unnest($1::uuid[]) AS k (run_key)
+LEFT JOIN LATERAL (SELECT * FROM campaign_metrics m WHERE m.run_key = k.run_key LIMIT 1) m ON true
+CROSS JOIN LATERAL (SELECT * FROM event_chunks c WHERE c.number = coalesce(m.number, ` + numberKept + `) ORDER BY c.version) c`
 
 	heldVoided = `
 SELECT v.run_key, v.event_id
@@ -121,9 +122,10 @@ WHERE m.run_key = r.run_key AND (m.campaign_id, m.run_id, m.phase) IS DISTINCT F
 
 // fillGaps makes commits without events of those whose events are missing.
 const fillGaps = `
-INSERT INTO event_chunks (run_key, version, events)
-SELECT r.run_key, v, '[]' FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version), generate_series(1, r.version) AS v
-ON CONFLICT (run_key, version) DO NOTHING`
+INSERT INTO event_chunks (number, version, events)
+SELECT m.number, v, '[]' FROM unnest($1::uuid[], $2::bigint[]) AS r (run_key, version)
+JOIN campaign_metrics m ON m.run_key = r.run_key, generate_series(1, r.version) AS v
+ON CONFLICT (number, version) DO NOTHING`
 
 const deleteVoided = "DELETE FROM voided_events WHERE run_key = ANY ($1::uuid[])"
 
@@ -195,7 +197,7 @@ func (s *Store) Records(ctx context.Context, f sinks.RecordFilter, after uuid.UU
 	var q conditions
 	q.add("run_key > ?::uuid", after)
 	q.filter("campaign_id", f.CampaignID)
-	q.filter("run_id", f.RunID)
+	q.runID(f.RunID)
 	q.filter("phase", f.Phase)
 	if !f.FinishedBefore.IsZero() {
 		q.add("status <> 'running' AND sealed_at IS NULL AND finished_at < ?::timestamptz", f.FinishedBefore)
@@ -209,17 +211,17 @@ func (s *Store) Records(ctx context.Context, f sinks.RecordFilter, after uuid.UU
 // version; what its events were when the statement began is then of no use.
 const sealRuns = `
 WITH locked AS (
-	SELECT m.run_key FROM campaign_metrics m
+	SELECT m.run_key, m.number FROM campaign_metrics m
 	JOIN unnest($1::uuid[], $2::bigint[]) AS r (run_key, version) ON r.run_key = m.run_key AND r.version = m.version
 	WHERE m.status <> 'running' AND m.sealed_at IS NULL
 	ORDER BY m.run_key FOR UPDATE OF m
 ), sealed AS (
 	UPDATE campaign_metrics m SET sealed_at = $3::timestamptz, latencies = (
 		SELECT CASE WHEN bool_and(c.latencies IS NOT NULL) THEN string_agg(c.latencies, '') END
-		FROM event_chunks c WHERE c.run_key = m.run_key)
+		FROM event_chunks c WHERE c.number = m.number)
 	FROM locked WHERE m.run_key = locked.run_key RETURNING m.run_key
 ), dropped AS (
-	DELETE FROM event_chunks c USING locked WHERE c.run_key = locked.run_key
+	DELETE FROM event_chunks c USING locked WHERE c.number = locked.number
 ), forgotten AS (
 	DELETE FROM voided_events v USING locked WHERE v.run_key = locked.run_key
 )

@@ -17,7 +17,7 @@ var surveyRuns = selectMetricsColumns + `, sealed_at,
 FROM campaign_metrics m
 CROSS JOIN LATERAL (
 	SELECT bool_and(c.latencies IS NOT NULL) AS known, string_agg(c.latencies, '') AS changed
-	FROM event_chunks c WHERE c.run_key = m.run_key
+	FROM event_chunks c WHERE c.number = m.number
 ) commits `
 
 // Survey visits every record that matches.

@@ -17,7 +17,7 @@ import (
 
 // tables are all that a store may write to.
 var tables = []string{"stream_positions", "campaign_metrics", "event_chunks", "voided_events", "dead_letters",
-	"dead_letter_counts", "dataverse_outbox", "dataverse_targets", "audit_log"}
+	"dead_letter_counts", "dataverse_outbox", "dataverse_targets", "audit_log", "deleted_runs"}
 
 // rows runs a query and returns every value as text, NULL as "NULL".
 func (db Database) rows(t testing.TB, query string) [][]string {

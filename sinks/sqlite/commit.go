@@ -141,7 +141,7 @@ func (s *Store) checkVersions(ctx context.Context, tx *sql.Tx, runs []*sinks.Run
 
 // newestEvents is the version of the newest stored events of a run, 0 without any.
 func newestEvents(ctx context.Context, q querier, run uuid.UUID) (version int64, err error) {
-	err = q.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM event_chunks WHERE run_key = ?", run.String()).Scan(&version)
+	err = q.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM event_chunks WHERE number = "+numberOf("?1"), run.String()).Scan(&version)
 	return version, err
 }
 
@@ -176,7 +176,7 @@ func (s *Store) advance(ctx context.Context, tx *sql.Tx, b *sinks.Batch) error {
 func nanoTimestamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 const (
-	insertChunks = "INSERT INTO event_chunks (run_key, version, events, latencies)"
+	insertChunks = "INSERT INTO event_chunks (number, version, events, latencies)"
 	insertVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT ?, value FROM json_each(?) WHERE true
 ON CONFLICT (run_key, event_id) DO NOTHING`
@@ -186,16 +186,24 @@ func (s *Store) writeRuns(ctx context.Context, tx *sql.Tx, runs []*sinks.RunChan
 	if len(runs) == 0 {
 		return nil
 	}
-	metrics := make([]any, 0, len(runs)*s.commit.metrics.width)
+	var fresh, known []any
 	chunks := make([]any, 0, len(runs)*s.commit.chunks.width)
 	var chunk []byte
 	for _, run := range runs {
 		m := &run.Metrics
-		metrics = metricsArgs(metrics, m, at)
+		key := m.RunKey.String()
+		if m.Version == 1 {
+			fresh = metricsArgs(fresh, key, m, at)
+		} else {
+			known = metricsArgs(known, key, m, at)
+		}
 		chunk = sinks.AppendChunk(chunk[:0], run.Events)
-		chunks = append(chunks, metrics[len(metrics)-s.commit.metrics.width], m.Version, string(chunk), latenciesArg(run))
+		chunks = append(chunks, key, m.Version, string(chunk), latenciesArg(run))
 	}
-	if err := s.commit.metrics.insert(ctx, tx, metrics); err != nil {
+	if err := s.commit.fresh.insert(ctx, tx, fresh); err != nil {
+		return err
+	}
+	if err := s.commit.known.insert(ctx, tx, known); err != nil {
 		return err
 	}
 	if err := s.commit.chunks.insert(ctx, tx, chunks); err != nil {

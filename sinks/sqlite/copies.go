@@ -24,7 +24,7 @@ FROM campaign_metrics LEFT JOIN (
 func (s *Store) Copies(ctx context.Context, f sinks.CopyFilter, after uuid.UUID, limit int) ([]sinks.Copy, error) {
 	var q conditions
 	q.add("run_key > ?", after.String())
-	q.equal("campaign_id", f.CampaignID)
+	q.named(f.CampaignID, "")
 	q.created(f.Since, f.Until)
 	return s.copies(ctx, q.where()+" ORDER BY run_key LIMIT ?", append(q.args, limit)...)
 }

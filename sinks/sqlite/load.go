@@ -62,8 +62,15 @@ SELECT k.value, coalesce(m.version, 0), m.sealed_at IS NOT NULL, coalesce(c.vers
 FROM json_each(?1) k
 LEFT JOIN (SELECT * FROM stream_positions WHERE stream = ?2 ORDER BY epoch DESC LIMIT 1) p ON true
 LEFT JOIN campaign_metrics m ON m.run_key = k.value
-LEFT JOIN event_chunks c ON c.run_key = k.value
-WHERE m.run_key IS NOT NULL OR c.run_key IS NOT NULL`
+LEFT JOIN deleted_runs d ON d.run_key = k.value
+LEFT JOIN event_chunks c ON c.number = coalesce(m.number, d.number)
+WHERE m.number IS NOT NULL OR c.number IS NOT NULL`
+
+// numberOf is the number of a run, of which the row may have been deleted by hand.
+func numberOf(key string) string {
+	return fmt.Sprintf(`coalesce((SELECT number FROM campaign_metrics WHERE run_key = %[1]s),
+	(SELECT number FROM deleted_runs WHERE run_key = %[1]s))`, key)
+}
 
 // Load reads runs back by folding their stored events, row by row.
 func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) (map[uuid.UUID]sinks.StoredRun, error) {
@@ -87,7 +94,7 @@ func (s *Store) Load(ctx context.Context, at sinks.Position, runs []events.Key) 
 
 const storedEvents = `
 SELECT m.campaign_id, m.run_id, m.phase, c.events
-FROM campaign_metrics m JOIN event_chunks c ON c.run_key = m.run_key
+FROM campaign_metrics m JOIN event_chunks c ON c.number = m.number
 WHERE m.run_key = ? ORDER BY c.version`
 
 // Events visits every applied event of a run in the order of application.

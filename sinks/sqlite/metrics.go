@@ -24,19 +24,25 @@ var (
 	selectMetrics = "SELECT " + metricsList + " FROM campaign_metrics "
 )
 
-// upsertMetrics is the statement's head and tail around its rows. Commit has looked at the versions before.
-func upsertMetrics() (head, tail string) {
+// insertMetrics begins the statements that write records. Commit has looked at the versions before.
+var insertMetrics = "INSERT INTO campaign_metrics (number, " + metricsList + ")"
+
+// numberKept is the number of the run with key ?1 if its row was deleted by hand and its events were not. Where there is none
+// a new row gets the next number. A known run must not take one with each commit: it is offered 0, and keeps its own.
+const numberKept = "(SELECT number FROM deleted_runs WHERE run_key = ?1)"
+
+// updateMetrics ends the statement for runs that have a row.
+func updateMetrics() string {
 	set := make([]string, 0, len(metricsColumns))
 	for _, column := range metricsColumns[4:] {
 		set = append(set, column+" = excluded."+column)
 	}
-	return "INSERT INTO campaign_metrics (" + metricsList + ")",
-		"ON CONFLICT (run_key) DO UPDATE SET " + strings.Join(set, ", ")
+	return "ON CONFLICT (run_key) DO UPDATE SET " + strings.Join(set, ", ")
 }
 
 // metricsArgs appends a value for each of metricsColumns.
-func metricsArgs(args []any, m *aggregate.Metrics, at time.Time) []any {
-	return append(args, m.RunKey.String(), m.CampaignID, m.RunID, m.Phase, string(m.Status), string(m.Source),
+func metricsArgs(args []any, key string, m *aggregate.Metrics, at time.Time) []any {
+	return append(args, key, m.CampaignID, m.RunID, m.Phase, string(m.Status), string(m.Source),
 		m.AgentsTotal, m.AgentsSuccessful, m.AgentsFailed, integer(m.AgentsCancelled), integer(m.AgentsRunning),
 		integer(m.AgentsMissing), integer(m.AgentsExpected), integer(m.Executions), m.AssetsGenerated, m.TokensIn,
 		m.TokensOut, m.CostUSD.String(), m.CostComplete, integer(m.LatencyAvgMs), integer(m.LatencyP50Ms),

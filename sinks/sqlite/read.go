@@ -45,11 +45,21 @@ func (q *conditions) equal(column, value string) {
 
 // records adds what a filter selects.
 func (q *conditions) records(f sinks.Filter) {
-	q.equal("campaign_id", f.CampaignID)
-	q.equal("run_id", f.RunID)
+	q.named(f.CampaignID, f.RunID)
 	q.equal("phase", f.Phase)
 	q.status(f)
 	q.created(f.Since, f.Until)
+}
+
+// named adds names of runs with the parts of the indexes that each of them may be in.
+func (q *conditions) named(campaignID, runID string) {
+	if campaignID == "" && runID == "" {
+		return
+	}
+	q.equal("campaign_id", campaignID)
+	q.equal("run_id", runID)
+	q.add(`number >> 14 IN (WITH RECURSIVE part (n) AS (
+		SELECT 0 UNION ALL SELECT n + 1 FROM part WHERE n < (SELECT max(number) >> 14 FROM campaign_metrics)) SELECT n FROM part)`)
 }
 
 // created selects since ≤ created_at < until; a zero time is no bound.

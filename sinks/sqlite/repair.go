@@ -20,7 +20,8 @@ import (
 var (
 	heldRecords = "SELECT " + metricsList + `, sealed_at IS NOT NULL FROM campaign_metrics
 WHERE run_key IN (SELECT value FROM json_each(?))`
-	heldEvents = `SELECT c.run_key, c.version, c.events, c.latencies IS NOT NULL, c.latencies FROM json_each(?) k JOIN event_chunks c ON c.run_key = k.value`
+	heldEvents = `SELECT k.value, c.version, c.events, c.latencies IS NOT NULL, c.latencies
+FROM json_each(?) k JOIN event_chunks c ON c.number = ` + numberOf("k.value")
 	heldVoided = `SELECT v.run_key, v.event_id FROM json_each(?) k JOIN voided_events v ON v.run_key = k.value`
 )
 
@@ -95,8 +96,8 @@ WHERE run_key = ?1 AND (campaign_id, run_id, phase) <> (?2, ?3, ?4)`
 	// fillGaps makes commits without events of those whose events are missing.
 	fillGaps = `
 WITH RECURSIVE v (version) AS (SELECT 1 UNION ALL SELECT version + 1 FROM v WHERE version < ?2)
-INSERT INTO event_chunks (run_key, version, events) SELECT ?1, version, '[]' FROM v WHERE true
-ON CONFLICT (run_key, version) DO NOTHING`
+INSERT INTO event_chunks (number, version, events) SELECT m.number, v.version, '[]' FROM v JOIN campaign_metrics m ON m.run_key = ?1
+ON CONFLICT (number, version) DO NOTHING`
 
 	deleteVoided = "DELETE FROM voided_events WHERE run_key = ?"
 )
@@ -182,8 +183,7 @@ func (s *Store) leftBehind(ctx context.Context, runs []sinks.RunChange, err erro
 func (s *Store) Records(ctx context.Context, f sinks.RecordFilter, after uuid.UUID, limit int) ([]aggregate.Metrics, error) {
 	var q conditions
 	q.add("run_key > ?", after.String())
-	q.equal("campaign_id", f.CampaignID)
-	q.equal("run_id", f.RunID)
+	q.named(f.CampaignID, f.RunID)
 	q.equal("phase", f.Phase)
 	if !f.FinishedBefore.IsZero() {
 		q.add("status <> 'running' AND sealed_at IS NULL AND finished_at < ?", timestamp(f.FinishedBefore))
@@ -212,8 +212,8 @@ WHERE run_key = ? AND version = ? AND status <> 'running' AND sealed_at IS NULL`
 				continue
 			}
 			sealed++
-			for _, table := range []string{"event_chunks", "voided_events"} {
-				if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE run_key = ?", key); err != nil {
+			for _, drop := range []string{"DELETE FROM event_chunks WHERE number = " + numberOf("?1"), "DELETE FROM voided_events WHERE run_key = ?1"} {
+				if _, err := tx.ExecContext(ctx, drop, key); err != nil {
 					return err
 				}
 			}

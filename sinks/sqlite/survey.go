@@ -12,7 +12,7 @@ import (
 // addedUp joins the latencies of a run's commits. SQLite joins texts only, so they go through their digits.
 const addedUp = `
 (SELECT CASE WHEN count(*) = count(c.latencies) THEN unhex(group_concat(hex(c.latencies), '')) END
-FROM event_chunks c WHERE c.run_key = campaign_metrics.run_key)`
+FROM event_chunks c WHERE c.number = campaign_metrics.number)`
 
 var surveyRuns = "SELECT " + metricsList + `, sealed_at, known, changed FROM (
 	SELECT *, changed IS NOT NULL AS known FROM (
