@@ -127,9 +127,11 @@ func (f filler) dropIndexes(b *testing.B) (statements []string) {
 		}
 		drop := "DROP INDEX " + name
 		statements = append(statements, definition+f.either(" WITH (fillfactor = 70)", ""))
-		if f.server != nil && strings.HasSuffix(name, "_pkey") {
-			drop = fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, name)
-			statements = append(statements, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY USING INDEX %s", table, name))
+		for suffix, constraint := range map[string]string{"_pkey": "PRIMARY KEY", "_key": "UNIQUE"} {
+			if f.server != nil && strings.HasSuffix(name, suffix) {
+				drop = fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, name)
+				statements = append(statements, fmt.Sprintf("ALTER TABLE %s ADD %s USING INDEX %s", table, constraint, name))
+			}
 		}
 		if f.server != nil {
 			statements = append(statements, fmt.Sprintf("ALTER INDEX %s RESET (fillfactor)", name))
@@ -168,8 +170,8 @@ FROM g LEFT JOIN kept k ON k.n = g.n CROSS JOIN model`, rest,
 		most, mostLatencies = storedForm(list[:1])
 	}
 	execute(b, f.db, fmt.Sprintf(`
-INSERT INTO event_chunks (run_key, version, events, latencies)
-SELECT m.run_key, 1, replace(CASE WHEN k.run_key IS NULL THEN $1 ELSE $2 END, '%[1]s', substr(CAST(m.run_key AS text), 1, 8)),
+INSERT INTO event_chunks (number, version, events, latencies)
+SELECT m.number, 1, replace(CASE WHEN k.run_key IS NULL THEN $1 ELSE $2 END, '%[1]s', substr(CAST(m.run_key AS text), 1, 8)),
 	CASE WHEN k.run_key IS NULL THEN CAST($3 AS %[2]s) ELSE CAST($4 AS %[2]s) END
 FROM campaign_metrics m LEFT JOIN kept k ON k.run_key = m.run_key
 WHERE m.run_id <> $5`, filledID, f.either("bytea", "blob")), most, whole, mostLatencies, wholeLatencies, model.RunID)
@@ -188,7 +190,7 @@ func (f filler) otherColumns(b *testing.B) []string {
 		b.Fatal(err)
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		return slices.Contains([]string{"run_key", "run_id", "campaign_id", "created_at"}, name)
+		return slices.Contains([]string{"number", "run_key", "run_id", "campaign_id", "created_at"}, name)
 	})
 }
 

@@ -27,9 +27,9 @@ var (
 // insertMetrics begins the statements that write records. Commit has looked at the versions before.
 var insertMetrics = "INSERT INTO campaign_metrics (number, " + metricsList + ")"
 
-// numberKept is the number of the run with key ?1 if its row was deleted by hand and its events were not. Where there is none
+// numberKept is the number of a run if its row was deleted by hand and its events were not. Where there is none
 // a new row gets the next number. A known run must not take one with each commit: it is offered 0, and keeps its own.
-const numberKept = "(SELECT number FROM deleted_runs WHERE run_key = ?1)"
+const numberKept = "(SELECT number FROM deleted_runs WHERE run_key = ?)"
 
 // updateMetrics ends the statement for runs that have a row.
 func updateMetrics() string {
@@ -40,9 +40,9 @@ func updateMetrics() string {
 	return "ON CONFLICT (run_key) DO UPDATE SET " + strings.Join(set, ", ")
 }
 
-// metricsArgs appends a value for each of metricsColumns.
+// metricsArgs appends the key for numberKept, and a value for each of metricsColumns.
 func metricsArgs(args []any, key string, m *aggregate.Metrics, at time.Time) []any {
-	return append(args, key, m.CampaignID, m.RunID, m.Phase, string(m.Status), string(m.Source),
+	return append(args, key, key, m.CampaignID, m.RunID, m.Phase, string(m.Status), string(m.Source),
 		m.AgentsTotal, m.AgentsSuccessful, m.AgentsFailed, integer(m.AgentsCancelled), integer(m.AgentsRunning),
 		integer(m.AgentsMissing), integer(m.AgentsExpected), integer(m.Executions), m.AssetsGenerated, m.TokensIn,
 		m.TokensOut, m.CostUSD.String(), m.CostComplete, integer(m.LatencyAvgMs), integer(m.LatencyP50Ms),
