@@ -12,8 +12,8 @@ import (
 
 // BenchmarkGrowthRuns measures what an event costs the store while ever more runs are in it, ten times as many from size to
 // size, up to RUNMETRICS_BENCH_RUNS (1,000,000): commits of new runs, of runs in memory, and of runs that have to be read
-// back. The rows that are there before were written in bulk, see fillRuns. Each size has a Postgres of its own with the
-// default settings, or a file.
+// back. One kind is measured at a time: what a checkpoint writes for the sake of one is not the cost of another. The rows that are
+// there before were written in bulk, see fillRuns. Each size has a Postgres of its own with the default settings, or a file.
 func BenchmarkGrowthRuns(b *testing.B) {
 	sizes := growingTo(10_000, 10, fromEnvironment(b, "RUNMETRICS_BENCH_RUNS", 1_000_000))
 	rounds := benchRounds(b)
@@ -32,9 +32,11 @@ func measureGrowth(b *testing.B, sizes []int, rounds int, create func() grownDat
 	for _, runs := range sizes {
 		stores = append(stores, growStore(b, create(), runs))
 	}
-	for range rounds {
-		for _, g := range stores {
-			g.round(b)
+	for _, kind := range growthKinds {
+		for range rounds {
+			for _, g := range stores {
+				g.round(b, kind)
+			}
 		}
 	}
 	for _, g := range stores {
@@ -74,6 +76,8 @@ type grownStore struct {
 	store  sinks.Store
 	runs   int          // that were there before anything was measured
 	stored []events.Key // of these, at random places of all indexes
+	writer *sinktest.Writer
+	inside []events.Key // runs that the writer has in memory
 	costs  map[string][]cost
 
 	added, executed, changes int // runs, executions and changes of runs since
@@ -89,28 +93,32 @@ func growStore(b *testing.B, d grownDatabase, runs int) *grownStore {
 	return g
 }
 
-func (g *grownStore) round(b *testing.B) {
-	w := sinktest.NewWriter(b, g.store, "RUN_EVENTS")
-	var inside []events.Key
-	g.measureKind(b, newRuns, 10, func(timed func(func() error)) {
-		inside = growthKeys(g.added, growthBatch)
-		g.added += growthBatch
-		batch := w.Fold(g.eventsOf(inside, 10)...)
-		timed(func() error { return w.Commit(b.Context(), batch) })
-	})
-	g.measureKind(b, runsInside, 1, func(timed func(func() error)) {
-		batch := w.Fold(g.eventsOf(inside, 1)...)
-		timed(func() error { return w.Commit(b.Context(), batch) })
-	})
-	g.measureKind(b, runsBack, 1, func(timed func(func() error)) {
-		back := g.stored[:growthBatch]
-		g.stored = append(g.stored[growthBatch:], back...)
-		if err := w.Reload(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		list := g.eventsOf(back, 1)
-		timed(func() error { return w.Write(b.Context(), list...) })
-	})
+func (g *grownStore) round(b *testing.B, kind string) {
+	switch kind {
+	case newRuns:
+		g.writer = sinktest.NewWriter(b, g.store, "RUN_EVENTS")
+		g.measureKind(b, kind, 10, func(timed func(func() error)) {
+			g.inside = growthKeys(g.added, growthBatch)
+			g.added += growthBatch
+			batch := g.writer.Fold(g.eventsOf(g.inside, 10)...)
+			timed(func() error { return g.writer.Commit(b.Context(), batch) })
+		})
+	case runsInside:
+		g.measureKind(b, kind, 1, func(timed func(func() error)) {
+			batch := g.writer.Fold(g.eventsOf(g.inside, 1)...)
+			timed(func() error { return g.writer.Commit(b.Context(), batch) })
+		})
+	case runsBack:
+		g.measureKind(b, kind, 1, func(timed func(func() error)) {
+			back := g.stored[:growthBatch]
+			g.stored = append(g.stored[growthBatch:], back...)
+			if err := g.writer.Reload(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			list := g.eventsOf(back, 1)
+			timed(func() error { return g.writer.Write(b.Context(), list...) })
+		})
+	}
 }
 
 func (g *grownStore) measureKind(b *testing.B, kind string, executions int, commit func(timed func(func() error))) {
