@@ -23,8 +23,11 @@ type workload struct {
 
 // event is the one at place i.
 func (w workload) event(i int) events.Event {
-	return finished(fmt.Sprintf("run-%d", i/(w.agents*w.interleaved)*w.interleaved+i%w.interleaved), i)
+	return finished(fmt.Sprintf("run-%d", w.run(i)), i)
 }
+
+// run is the number of that event's run.
+func (w workload) run(i int) int { return i/(w.agents*w.interleaved)*w.interleaved + i%w.interleaved }
 
 // fill publishes n executions, ten agents a run, interleaved over 40 runs.
 func (k *broker) fill(tb testing.TB, n int) { k.publishAll(tb, workload{n, 10, 40}) }
@@ -82,6 +85,12 @@ func (k *broker) read(tb testing.TB, server *sinktest.PostgresServer, n int, con
 // commitAll runs the pipeline into an empty store until the n events of the stream are announced as committed.
 func (k *broker) commitAll(tb testing.TB, server *sinktest.PostgresServer, store sinks.Store, n int) sample {
 	tb.Helper()
+	return k.commitFrom(tb, server, store, 0, n)
+}
+
+// commitFrom does so with a store that has the events before.
+func (k *broker) commitFrom(tb testing.TB, server *sinktest.PostgresServer, store sinks.Store, before, n int) sample {
+	tb.Helper()
 	id, err := store.Identity(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
@@ -97,7 +106,7 @@ func (k *broker) commitAll(tb testing.TB, server *sinktest.PostgresServer, store
 	defer cancel()
 	clock := startStopwatch(tb, server)
 	r := k.startReader(tb, store, func(c *consumer.Config) { c.Deployment, c.Log = deployment, nil })
-	if err := watch.Wait(ctx, streamName, uint64(n)); err != nil {
+	if err := watch.Wait(ctx, streamName, uint64(before+n)); err != nil {
 		tb.Fatalf("wait for %d commits: %v; %+v", n, err, r.Status())
 	}
 	result := clock.stop(tb, n)

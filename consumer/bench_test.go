@@ -88,7 +88,7 @@ type sample struct {
 
 // stopwatch measures how long something takes and what it costs.
 type stopwatch struct {
-	server        *sinktest.PostgresServer
+	server        *sinktest.PostgresServer // nil without one
 	own, postgres time.Duration
 	began         time.Time
 }
@@ -96,7 +96,16 @@ type stopwatch struct {
 func startStopwatch(tb testing.TB, server *sinktest.PostgresServer) stopwatch {
 	tb.Helper()
 	runtime.GC() // what others left behind is not of this measurement
-	return stopwatch{server: server, own: sinktest.OwnTime(tb), postgres: server.ProcessorTime(tb), began: time.Now()}
+	m := stopwatch{server: server, own: sinktest.OwnTime(tb)}
+	m.postgres, m.began = m.serverTime(tb), time.Now()
+	return m
+}
+
+func (m stopwatch) serverTime(tb testing.TB) time.Duration {
+	if m.server == nil {
+		return 0
+	}
+	return m.server.ProcessorTime(tb)
 }
 
 // stop returns the sample of n events.
@@ -105,7 +114,7 @@ func (m stopwatch) stop(tb testing.TB, n int) sample {
 	took := time.Since(m.began)
 	perMillion := func(used time.Duration) float64 { return used.Seconds() * 1e6 / float64(n) }
 	return sample{rate: float64(n) / took.Seconds(),
-		own: perMillion(sinktest.OwnTime(tb) - m.own), postgres: perMillion(m.server.ProcessorTime(tb) - m.postgres)}
+		own: perMillion(sinktest.OwnTime(tb) - m.own), postgres: perMillion(m.serverTime(tb) - m.postgres)}
 }
 
 // rates holds what sub-benchmarks measured, in events a second.

@@ -11,8 +11,8 @@ import (
 )
 
 // BenchmarkGrowthRuns measures what an event costs the store while ever more runs are in it, ten times as many from size to
-// size, up to RUNMETRICS_BENCH_RUNS (1,000,000): commits of new runs, of runs in memory, and of runs that have to be read
-// back. One kind is measured at a time: what a checkpoint writes for the sake of one is not the cost of another. The rows that are
+// size, up to RUNMETRICS_BENCH_RUNS (1,000,000): the whole pipeline with a stream of new runs, then commits of new runs, of runs in
+// memory, and of runs that have to be read back. One kind is measured at a time: what a checkpoint writes for the sake of one is not the cost of another. The rows that are
 // there before were written in bulk, see fillRuns. Each size has a Postgres of its own with the default settings, or a file.
 func BenchmarkGrowthRuns(b *testing.B) {
 	sizes := growingTo(10_000, 10, fromEnvironment(b, "RUNMETRICS_BENCH_RUNS", 1_000_000))
@@ -32,6 +32,10 @@ func measureGrowth(b *testing.B, sizes []int, rounds int, create func() grownDat
 	for _, runs := range sizes {
 		stores = append(stores, growStore(b, create(), runs))
 	}
+	k := startBroker(b)
+	for round := range rounds {
+		commitStream(b, k, round, stores)
+	}
 	for _, kind := range growthKinds {
 		for range rounds {
 			for _, g := range stores {
@@ -44,6 +48,11 @@ func measureGrowth(b *testing.B, sizes []int, rounds int, create func() grownDat
 	}
 	b.ReportMetric(0, "ns/op")
 	fmt.Printf("\nµs for an event, median of %d rounds (least-most), %s\n", rounds, stores[0].name)
+	fmt.Printf("%-44s %12s %22s %22s %22s\n", "from the stream, 10 events of each new run", "runs stored", "all processors", "this process", "Postgres")
+	for _, g := range stores {
+		fmt.Printf("%-44s %12d %22v %22v %22v\n", "", g.runs, spreadOf(g.streams, func(s sample) float64 { return s.own + s.postgres }),
+			spreadOf(g.streams, func(s sample) float64 { return s.own }), spreadOf(g.streams, func(s sample) float64 { return s.postgres }))
+	}
 	fmt.Printf("%-44s %12s %22s %22s %22s %10s\n", "commits of", "runs stored", "passed", "this process", "Postgres", "log, B")
 	for _, kind := range growthKinds {
 		for _, g := range stores {
@@ -80,6 +89,8 @@ type grownStore struct {
 	inside []events.Key // runs that the writer has in memory
 	costs  map[string][]cost
 
+	streams []sample // of the whole pipeline
+
 	added, executed, changes int // runs, executions and changes of runs since
 }
 
@@ -91,6 +102,26 @@ func growStore(b *testing.B, d grownDatabase, runs int) *grownStore {
 	g.store = d.open(b)
 	g.meter = meter{d.server, d.sql(b, "")}
 	return g
+}
+
+// commitStream runs the pipeline into each store, one after the other, with events that it publishes behind those of earlier rounds.
+func commitStream(b *testing.B, k *broker, round int, stores []*grownStore) {
+	const n, part = 200_000, 10_000
+	w := workload{n, 10, 40}
+	for from := 0; from < n; from += part {
+		list := make([]events.Event, part)
+		for i := range list {
+			key := growthKey(fmt.Sprint("stream-", round, "-"), w.run(from+i))
+			list[i] = growthExecution(key, growthID(-1-round, from+i), from+i)
+		}
+		k.publish(b, messagesOf(list)...)
+	}
+	for _, g := range stores {
+		scoped(b, func(tb testing.TB) {
+			g.streams = append(g.streams, k.commitFrom(tb, g.meter.server, g.store, round*n, n))
+		})
+		g.added, g.executed = g.added+n/w.agents, g.executed+n
+	}
 }
 
 func (g *grownStore) round(b *testing.B, kind string) {
@@ -155,13 +186,14 @@ func growthKeys(first, n int) []events.Key {
 
 // check compares what the store holds with what was written.
 func (g *grownStore) check(b *testing.B) {
+	changes := number(b, g.db, "SELECT CAST(sum(version) AS bigint) FROM campaign_metrics")
 	for _, c := range []struct {
 		query string
 		want  int
 	}{
 		{"SELECT count(*) FROM campaign_metrics", g.runs + g.added},
 		{"SELECT CAST(sum(executions) AS bigint) FROM campaign_metrics", 10*g.runs + g.executed},
-		{"SELECT count(*) FROM event_chunks", g.runs + g.changes},
+		{"SELECT count(*) FROM event_chunks", int(changes)},
 	} {
 		if got := number(b, g.db, c.query); got != int64(c.want) {
 			b.Errorf("%s with %d runs: %s is %d, want %d", g.name, g.runs, c.query, got, c.want)
