@@ -72,10 +72,10 @@ func (t *table) mixed(b *testing.B, n int) {
 	t.postgres.measure = func(tb testing.TB) sample { return t.commit(tb, k, n) }
 	t.sqlite = &line{name: "committed to SQLite", events: fewer, of: t.bare}
 	t.sqlite.measure = func(tb testing.TB) sample { return shorter.commitAll(tb, t.server, openSQLite(tb), fewer) }
-	t.distant = &line{name: "committed to Postgres 30 ms away", events: fewer, of: t.bare}
+	t.distant = &line{name: "committed to Postgres 30 ms away", events: n, of: t.bare}
 	t.distant.measure = func(tb testing.TB) sample {
 		dsn := t.server.CreateDatabase(tb)
-		return shorter.commitAll(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)), fewer)
+		return k.commitAll(tb, t.server, openPostgresBy(tb, dsn, sinktest.DelayedDSN(tb, dsn, distance)), n)
 	}
 	t.rows = t.baseline(short, "by hand: raw rows, as the examples do", exampleRows, few)
 	t.distinct = t.baseline(short, "by hand: raw rows, in arrays", distinctRows, few)

@@ -18,7 +18,7 @@ import (
 // Bounds of histograms.
 var (
 	durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20} // seconds
-	messagesBounds = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000}
+	messagesBounds = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000}
 )
 
 // instruments measure commits. Everything else that is measured of a reader is counted in its Status.

@@ -85,7 +85,7 @@ func TestAConsumerOfAnOlderVersionIsTakenOver(t *testing.T) {
 func TestAReaderTakesInNoMoreThanItCanHold(t *testing.T) {
 	t.Parallel()
 	b, store := startBroker(t), openSQLite(t)
-	list := history(60_000)
+	list := history(80_000)
 	last := b.publish(t, messagesOf(list)...)
 	waits, goOn := make(chan struct{}), make(chan struct{})
 	slow := sinktest.NewFaulty(store, func(_ context.Context, m sinktest.Method, n int) sinktest.Fault {
@@ -98,11 +98,11 @@ func TestAReaderTakesInNoMoreThanItCanHold(t *testing.T) {
 	r := b.startReader(t, slow)
 	<-waits
 	held := b.standsStill(t)
-	if taken := r.Status().Read; taken <= 10_000 || taken > 20_000 || held == last {
-		t.Errorf("%d messages were taken and %d of %d delivered while two batches of 10,000 fit", taken, held, last)
+	if taken := r.Status().Read; taken <= 20_000 || taken > 40_000 || held == last {
+		t.Errorf("%d messages were taken and %d of %d delivered while two batches of 20,000 fit", taken, held, last)
 	}
 	close(goOn)
-	if p := waitCommitted(t, b, store, last); p.Applied != 60_000 || p.Gone != 0 {
+	if p := waitCommitted(t, b, store, last); p.Applied != 80_000 || p.Gone != 0 {
 		t.Errorf("position %+v", p)
 	}
 	if s := r.Status(); s.Discarded != 0 {

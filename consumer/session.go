@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// maxBatch bounds the items of one commit, and with it memory and the time that a commit takes.
-	maxBatch = 10_000
+	// maxBatch bounds the items of one commit, and with it memory and the time that a commit takes. With half of it, and half of
+	// maxInbox, the pipeline had 0.94 of the throughput, and 0.74 with a database 60 ms away.
+	maxBatch = 20_000
 	// maxBatchBytes bounds their payload: events have about 300 bytes, so it is met by dead letters and odd events only.
 	maxBatchBytes = 16 << 20
 	// pullMessages is how many messages are asked for at a time: about so many more wait undecoded in the client.
