@@ -20,7 +20,7 @@ func (s *Store) collision(ctx context.Context, runs []sinks.RunChange, err error
 	}
 	var found error
 	switch answer.ConstraintName {
-	case "campaign_metrics_pkey":
+	case "campaign_metrics_pkey", "campaign_metrics_number_key": // the latter of runs that are gone: all are offered number 0
 		found = s.otherVersions(ctx, runs)
 	case "event_chunks_pkey":
 		found = s.leftBehind(ctx, runs)

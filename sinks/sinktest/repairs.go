@@ -286,12 +286,20 @@ func (s suite) leftEvents(t *testing.T) {
 		foldsBack(t, store, executions(run, 0, 6))
 	}
 	// Rows and events are gone: what the reader has in memory is not what the store has.
-	db.exec(t, "DELETE FROM campaign_metrics")
-	db.exec(t, "DELETE FROM event_chunks")
 	if err := w.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	write(6, 1)
+	db.exec(t, "DELETE FROM event_chunks")
+	db.exec(t, "DELETE FROM campaign_metrics")
+	db.exec(t, "DELETE FROM deleted_runs") // as if none had ever been deleted with its events left
 	var conflict *sinks.VersionConflict
+	if err := w.Commit(t.Context(), w.Fold(execution(runs[0], "7"), execution(runs[1], "7"))); !errors.As(err, &conflict) || len(conflict.Runs) != 2 {
+		t.Errorf("a commit of two runs that are not there any more: %v", err)
+	}
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	late := amendment(sinks.Holding{Run: aggregate.NewRun(runs[0]), Version: 5}, at(2), execution(runs[0], "7"))
 	if err := store.Amend(t.Context(), &sinks.Batch{Runs: []sinks.RunChange{late}, At: at(2)}); !errors.As(err, &conflict) {
 		t.Errorf("version 6 of a run that is not there: %v", err)

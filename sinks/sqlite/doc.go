@@ -32,8 +32,8 @@
 // for each, 100 runs 420,000 to 800,000/s and 138 bytes, one run 600,000 to 900,000/s and 133 bytes, one execution
 // for each of 10,000 runs 15,000 to 35,000/s and 593 bytes. Outbox marks, /marks in the benchmark, add 170 bytes and
 // 10 to 15 µs of processor time a run: in seven runs by turns the median with 1,000 runs fell by 12 %. With ten million
-// runs stored an execution of 1,000 new runs cost 8.0 µs of processor time, with ten thousand 6.0. A commit of one event took 0.14 ms, reading a run of 10,000 executions back 22 ms, and a query over a
-// million rows of agent_runs 8 s.
+// runs stored an execution of 1,000 new runs cost 8.0 µs of processor time, with ten thousand 6.0. A commit of one event
+// took 0.14 ms, reading a run of 10,000 executions back 22 ms, and a query over a million rows of agent_runs 8 s.
 //
 // Among 300,000 runs that waited, 100 were claimed in 6 to 30 ms and settled in 8 to 50 ms. A claim that finds
 // nothing due only reads.
