@@ -88,11 +88,12 @@ func (b *inbox) receive(m jetstream.Msg) {
 	it := b.newItem()
 	it.place = at
 	it.bytes = len(m.Data())
-	it.event, it.rejected = events.Decode(events.Message{
+	it.rejected = events.DecodeTo(&it.event, events.Message{
 		Subject: m.Subject(), Header: header, Data: m.Data(), Time: at.time,
 	})
 	if it.rejected != nil {
 		// The rest goes at once: a message may have a mebibyte.
+		it.event = events.Event{}
 		it.subject, it.payload = m.Subject(), bytes.Clone(m.Data()[:min(it.bytes, sinks.MaxDeadPayload)])
 		it.bytes = len(it.payload)
 	}

@@ -103,6 +103,22 @@ func trimZeros(digits []byte, exp int) ([]byte, int) {
 // negative tells whether the number lies below zero; -0 does not.
 func (d decimal) negative() bool { return d.neg && len(d.digits) > 0 }
 
+// nonNegative reads a number of 0 or more and returns it times 10^scale. It is false for anything else, and where scaled is.
+func nonNegative(s []byte, scale int, r rounding) (int64, bool) {
+	if scale == 0 && len(s) <= 18 && digitsAt(s, 0) == len(s) {
+		n := int64(0) // as nearly all are written
+		for _, c := range s {
+			n = n*10 + int64(c-'0')
+		}
+		return n, len(s) == 1 || len(s) > 1 && s[0] != '0'
+	}
+	d, ok := parseDecimal(s, make([]byte, 0, scratchSize))
+	if !ok || d.negative() {
+		return 0, false
+	}
+	return d.scaled(scale, r)
+}
+
 // scaled returns the number times 10^scale as an integer. It is false where the result does not fit into an int64, or
 // where rounding is exact and a fraction remains.
 func (d decimal) scaled(scale int, r rounding) (int64, bool) {

@@ -22,35 +22,43 @@ var errNotObject = errors.New("must be exactly one JSON object")
 // Decode reads and validates one event. The Rejection is nil where the event is good, and else names every bad field.
 // Strings of the event do not share memory with m.Data.
 func Decode(m Message) (Event, *Rejection) {
+	var e Event
+	if rejected := DecodeTo(&e, m); rejected != nil {
+		return Event{}, rejected
+	}
+	return e, nil
+}
+
+// DecodeTo is Decode into an event that its caller has, and which must be zero. Where there is a Rejection, the event is not
+// to be used. For who keeps many: an event is too large to be copied from hand to hand.
+func DecodeTo(e *Event, m Message) *Rejection {
 	if len(m.Data) > MaxSize {
-		return Event{}, tooLarge()
+		return tooLarge()
 	}
 	var r reader
 	if err := r.object.scan(m.Data); err != nil {
-		return Event{}, &Rejection{Reason: Malformed, Detail: malformedDetail(err)}
+		return &Rejection{Reason: Malformed, Detail: malformedDetail(err)}
 	}
 	if rejected := r.object.openEnvelope(m.Header); rejected != nil {
-		return Event{}, rejected
+		return rejected
 	}
 	if rejected := r.checkVersion(); rejected != nil {
-		return Event{}, rejected
+		return rejected
 	}
 	r.shared = sharedPool.Get().(*sharedTexts)
-	e, rejected := r.event(m.Time)
+	rejected := r.event(e, m.Time)
 	sharedPool.Put(r.shared)
 	if rejected != nil {
-		return Event{}, rejected
+		return rejected
 	}
-	if e.Type == ExecutionsVoided && m.Header != nil && len(Encode(&e)) > MaxSize {
+	if e.Type == ExecutionsVoided && m.Header != nil && len(Encode(e)) > MaxSize {
 		// Its envelope in the header holds what the payload had no room for, and no store could decode it again.
-		return Event{}, &Rejection{Reason: TooLarge, Detail: "payload and CloudEvents header are over 65536 bytes together"}
+		return &Rejection{Reason: TooLarge, Detail: "payload and CloudEvents header are over 65536 bytes together"}
 	}
 	if m.Subject != "" {
-		if rejected := checkSubject(m.Subject, &e); rejected != nil {
-			return Event{}, rejected
-		}
+		return checkSubject(m.Subject, e)
 	}
-	return e, nil
+	return nil
 }
 
 func tooLarge() *Rejection {
@@ -78,8 +86,7 @@ func (r *reader) checkVersion() *Rejection {
 }
 
 // event reads the fields in the order of the contract's table, those of the event's type only.
-func (r *reader) event(stored time.Time) (Event, *Rejection) {
-	var e Event
+func (r *reader) event(e *Event, stored time.Time) *Rejection {
 	e.ID = r.name(fieldID, MaxID)
 	e.Type = Type(r.text(fieldType, 64, string(AgentFinished)))
 	e.CampaignID = r.name(fieldCampaignID, MaxName)
@@ -88,10 +95,10 @@ func (r *reader) event(stored time.Time) (Event, *Rejection) {
 	e.OccurredAt = r.time(fieldOccurredAt, stored)
 	switch e.Type {
 	case AgentFinished:
-		r.agent(&e)
-		r.execution(&e)
+		r.agent(e)
+		r.execution(e)
 	case AgentStarted:
-		r.agent(&e)
+		r.agent(e)
 	case RunStarted:
 		e.AgentsExpected = r.integer(fieldAgentsExpected, 1, MaxAgents, 0)
 	case RunFinished:
@@ -104,14 +111,14 @@ func (r *reader) event(stored time.Time) (Event, *Rejection) {
 		e.Reason = r.text(fieldReason, MaxLabel, "")
 	default:
 		if r.has(fieldType) == stringKind {
-			return Event{}, &Rejection{Reason: UnknownType, Fields: []FieldError{{"type",
+			return &Rejection{Reason: UnknownType, Fields: []FieldError{{"type",
 				"must be agent.finished, agent.started, run.started, run.finished, run.reported or executions.voided"}}}
 		}
 	}
 	if len(r.bad) > 0 {
-		return Event{}, &Rejection{Reason: Invalid, Fields: r.bad}
+		return &Rejection{Reason: Invalid, Fields: r.bad}
 	}
-	return e, nil
+	return nil
 }
 
 func (r *reader) agent(e *Event) {

@@ -26,7 +26,7 @@ func EncodeChecked(e *Event, now time.Time) ([]byte, *Rejection) {
 	if len(w.b) > MaxSize {
 		return nil, tooLarge()
 	}
-	if _, rejected := r.event(now); rejected != nil {
+	if rejected := r.event(new(Event), now); rejected != nil {
 		return nil, rejected
 	}
 	return w.b, nil

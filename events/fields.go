@@ -132,7 +132,11 @@ func tooLong(s string, limit int) bool {
 }
 
 func hasControl(s string) bool {
-	for _, c := range s {
+	i := 0
+	for i < len(s) && s[i] >= ' ' && s[i] < 0x7F {
+		i++ // nearly always to the end
+	}
+	for _, c := range s[i:] {
 		if c < ' ' || c >= 0x7F && c < 0xA0 {
 			return true
 		}
@@ -156,18 +160,14 @@ func (r *reader) oneOf(f field, absent string, choices ...string) string {
 	return ""
 }
 
-// integer reads an optional integer, which may be written 5.0 or 1e3.
+// integer reads an optional integer from low to high, neither of them below 0, which may be written 5.0 or 1e3.
 func (r *reader) integer(f field, low, high, absent int64) int64 {
 	raw := r.object[f]
 	if raw == nil {
 		return absent
 	}
-	if raw.Kind() == numberKind {
-		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok {
-			if n, ok := d.scaled(0, exact); ok && n >= low && n <= high {
-				return n
-			}
-		}
+	if n, ok := nonNegative(raw, 0, exact); ok && n >= low && n <= high {
+		return n
 	}
 	r.refuse(f, fmt.Sprintf("must be an integer from %d to %d", low, high))
 	return 0
@@ -188,12 +188,8 @@ func (r *reader) latency(f field) int64 {
 		r.refuse(f, "is required")
 		return 0
 	}
-	if raw.Kind() == numberKind {
-		if d, ok := parseDecimal(raw, make([]byte, 0, scratchSize)); ok && !d.negative() {
-			if n, ok := d.scaled(0, halfUp); ok && n <= MaxLatencyMs {
-				return n
-			}
-		}
+	if n, ok := nonNegative(raw, 0, halfUp); ok && n <= MaxLatencyMs {
+		return n
 	}
 	r.refuse(f, fmt.Sprintf("must be a number from 0 to %d", MaxLatencyMs))
 	return 0
@@ -205,16 +201,12 @@ func (r *reader) cost(f field, high Nanos) Cost {
 	if raw == nil {
 		return Cost{}
 	}
-	number, ok := []byte(raw), raw.Kind() == numberKind
+	number := []byte(raw)
 	if s, quoted := unquote(raw); quoted {
-		number, ok = []byte(s), true
+		number = []byte(s)
 	}
-	if ok {
-		if d, ok := parseDecimal(number, make([]byte, 0, scratchSize)); ok && !d.negative() {
-			if n, ok := d.scaled(9, halfEven); ok && n <= int64(high) {
-				return USD(Nanos(n))
-			}
-		}
+	if n, ok := nonNegative(number, 9, halfEven); ok && n <= int64(high) {
+		return USD(Nanos(n))
 	}
 	r.refuse(f, "must be a decimal number from 0 to "+high.String())
 	return Cost{}

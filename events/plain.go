@@ -81,6 +81,7 @@ func plainString(data []byte, i int) int {
 	begin, ascii := i+1, true
 	for i++; i < len(data); i++ {
 		switch c := data[i]; {
+		case isPlain[c]:
 		case c == '"':
 			if !ascii && !utf8.Valid(data[begin:i]) {
 				return -1
@@ -88,12 +89,20 @@ func plainString(data []byte, i int) int {
 			return i + 1
 		case c < ' ' || c == '\\':
 			return -1
-		case c >= utf8.RuneSelf:
+		default:
 			ascii = false
 		}
 	}
 	return -1
 }
+
+// isPlain are the bytes that stand for themselves in a string, of which most have no others.
+var isPlain = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
 
 func plainLiteral(data []byte, i int, literal string) int {
 	end := i + len(literal)

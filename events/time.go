@@ -1,8 +1,10 @@
 package events
 
 import (
-	"strings"
+	"bytes"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // earliest is the first accepted occurredAt; what lies before it is a clock that was never set.
@@ -16,13 +18,13 @@ const maxAhead = 24 * time.Hour
 
 // time reads a required RFC 3339 time and cuts it to microseconds, UTC.
 func (r *reader) time(f field, stored time.Time) time.Time {
-	if r.object[f] == nil {
+	raw := r.object[f]
+	if raw == nil {
 		r.refuse(f, "is required")
 		return time.Time{}
 	}
-	s, ok := unquote(r.object[f])
-	t, valid := parseTime(s)
-	if !ok || !valid {
+	t, ok := parseTime(raw)
+	if !ok {
 		r.refuse(f, "must be an RFC 3339 time such as 2026-02-14T14:47:08.035Z")
 		return time.Time{}
 	}
@@ -40,15 +42,22 @@ func (r *reader) time(f field, stored time.Time) time.Time {
 
 // parseTime reads RFC 3339 as it is written there: T and Z may be lower case, which the package time refuses; an hour of
 // one digit, a comma before the fraction and offsets beyond 23:59 may not be, which it accepts.
-func parseTime(s string) (time.Time, bool) {
-	s = strings.ToUpper(s)
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || s[len("2006-01-02T15")] != ':' || strings.IndexByte(s, ',') >= 0 {
+func parseTime(raw jsontext.Value) (t time.Time, ok bool) {
+	if raw.Kind() != stringKind {
+		return t, false
+	}
+	s := append(make([]byte, 0, scratchSize), unquoted(raw)...) // a text would be allocated, and dropped at once
+	for i, c := range s {
+		if c == 't' || c == 'z' {
+			s[i] = c - 'a' + 'A'
+		}
+	}
+	if t.UnmarshalText(s) != nil || s[len("2006-01-02T15")] != ':' || bytes.IndexByte(s, ',') >= 0 {
 		return time.Time{}, false
 	}
-	if strings.HasSuffix(s, "Z") {
+	if s[len(s)-1] == 'Z' {
 		return t, true
 	}
-	offset := s[len(s)-len("07:00"):]
+	offset := string(s[len(s)-len("07:00"):])
 	return t, offset < "24" && offset[len("07:"):] < "60"
 }
