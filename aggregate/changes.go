@@ -19,6 +19,13 @@ func (r *Run) TakeLatencyChanges() LatencyChanges {
 	return taken
 }
 
+func (r *Run) changed(c int32) {
+	if r.changes == nil {
+		r.changes = make(LatencyChanges, 0, 8) // as small runs have them at once
+	}
+	r.changes = append(r.changes, c)
+}
+
 // between appends what makes one multiset out of another.
 func (c LatencyChanges) between(before, after *latencies) LatencyChanges {
 	old, endOld := iter.Pull(before.all)

@@ -39,7 +39,7 @@ func (x *index) find(hash uint32, is func(at int32) bool) (at int32, found bool)
 func (x *index) add(hash uint32, at int32) {
 	if 4*(x.used+1) > 3*len(x.slots) {
 		before := x.slots
-		x.slots = make([]slot, max(8, 2*len(before)))
+		x.slots = make([]slot, max(16, 2*len(before)))
 		for _, s := range before {
 			if s.at != 0 {
 				x.put(s)

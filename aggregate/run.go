@@ -104,9 +104,11 @@ func (r *Run) Apply(e *events.Event) Outcome {
 		return Conflict
 	}
 	at := int32(len(r.entries))
-	if at == 0 {
-		// As small runs are; from here on they double.
+	switch at { // as small runs are; from there on they double
+	case 0:
 		r.entries, r.agents = make([]entry, 0, 4), make([]agent, 0, 4)
+	case 4:
+		r.entries, r.agents = slices.Grow(r.entries, 12), slices.Grow(r.agents, 12)
 	}
 	r.ids.add(hash, at)
 	r.entries = append(r.entries, r.entryOf(e, content))

@@ -77,7 +77,7 @@ func (r *Run) countFinal(at int32) {
 	*s.outcome(e.kind)++
 	if e.kind != kindCancelled {
 		s.latencies.add(e.latency)
-		r.changes = append(r.changes, e.latency)
+		r.changed(e.latency)
 	}
 }
 
@@ -99,7 +99,7 @@ func (r *Run) dropFinal(e *entry, by int64) {
 	*s.outcome(e.kind)--
 	if e.kind != kindCancelled {
 		s.latencies.remove(e.latency)
-		r.changes = append(r.changes, ^e.latency)
+		r.changed(^e.latency)
 	}
 	if e.at == s.lastFinalAt && by < e.at {
 		s.lastFinalStale = true
