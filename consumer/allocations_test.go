@@ -54,7 +54,7 @@ func foldAll(t *testing.T, messages []events.Message) {
 	for i, m := range messages {
 		it := inbox.newItem()
 		it.sequence = uint64(i + 1)
-		it.event, it.rejected = events.Decode(m)
+		it.rejected = events.DecodeTo(&it.event, m)
 		b.fold(it, cache)
 	}
 	b.seal(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
@@ -66,7 +66,7 @@ func foldAll(t *testing.T, messages []events.Message) {
 	for i := range commit.Runs {
 		records = append(records, commit.Runs[i].Metrics)
 	}
-	if _, err := (&Changed{Records: records}).encode(); err != nil {
+	if _, err := (&Changed{Records: records}).append(nil); err != nil {
 		t.Fatal(err)
 	}
 }

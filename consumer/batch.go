@@ -53,12 +53,15 @@ func (b *batch) fold(it *item, cache *cache) {
 	c := b.runs[it.event.Key]
 	if c == nil {
 		state := cache.get(it.event.Key)
-		c = &change{state: state, base: state.version}
+		c = &change{state: state, base: state.version, items: make([]int32, 0, 8)}
 		b.runs[it.event.Key] = c
 	}
 	c.items = append(c.items, at)
 	b.apply(c, at)
 }
+
+// has tells whether the batch, if there is one, touches the run.
+func (b *batch) has(key events.Key) bool { return b != nil && b.runs[key] != nil }
 
 // full tells whether the batch has as many items as the limit, or as many bytes as it may have.
 func (b *batch) full(limit int) bool { return len(b.items) >= limit || b.bytes >= maxBatchBytes }
@@ -138,13 +141,17 @@ func (b *batch) commit(before sinks.Position) *sinks.Batch {
 
 // changes lists the changed runs in the order of their keys, in which every store locks them.
 func (b *batch) changes(appliedEvents int) []sinks.RunChange {
-	list := make([]sinks.RunChange, 0, len(b.runs))
+	changed := make([]*change, 0, len(b.runs))
+	for _, c := range b.runs {
+		if c.applied > 0 {
+			changed = append(changed, c)
+		}
+	}
+	slices.SortFunc(changed, func(a, b *change) int { return bytes.Compare(a.metrics.RunKey[:], b.metrics.RunKey[:]) })
+	list := make([]sinks.RunChange, 0, len(changed))
 	// One array for all: the slices below are parts of it.
 	all := make([]*events.Event, 0, appliedEvents)
-	for _, c := range b.runs {
-		if c.applied == 0 {
-			continue
-		}
+	for _, c := range changed {
 		from := len(all)
 		for _, at := range c.items {
 			if it := b.items[at]; it.outcome == applied {
@@ -153,9 +160,6 @@ func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 		}
 		list = append(list, sinks.RunChange{Metrics: c.metrics, Events: all[from:len(all):len(all)], Latencies: c.latencies})
 	}
-	slices.SortFunc(list, func(a, b sinks.RunChange) int {
-		return bytes.Compare(a.Metrics.RunKey[:], b.Metrics.RunKey[:])
-	})
 	return list
 }
 

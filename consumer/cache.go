@@ -59,8 +59,9 @@ func (c *cache) remove(e *list.Element) {
 }
 
 // trim weighs the runs of a committed batch anew and lets the ones used longest ago go. The runs of that batch stay, and
-// those of the open one: a run that is greater than the whole cache would else be read back for every commit.
-func (c *cache) trim(done, open *batch) {
+// those of the ones behind it, which may be nil: a run that is greater than the whole cache would else be read back for
+// every commit.
+func (c *cache) trim(done, next, open *batch) {
 	for _, ch := range done.runs {
 		size := ch.state.run.Size()
 		if e, ok := c.byKey[ch.state.run.Key()]; ok && e.Value == any(ch.state) {
@@ -70,7 +71,7 @@ func (c *cache) trim(done, open *batch) {
 	}
 	for e := c.recent.Back(); e != nil && c.bytes > cacheBytes; {
 		before := e.Prev()
-		if key := e.Value.(*cachedRun).run.Key(); done.runs[key] == nil && open.runs[key] == nil {
+		if key := e.Value.(*cachedRun).run.Key(); !done.has(key) && !next.has(key) && !open.has(key) {
 			c.remove(e)
 		}
 		e = before

@@ -52,6 +52,7 @@ func announce(ctx context.Context, conn *nats.Conn, deployment string, b *sinks.
 	for i := range b.Runs {
 		records[i] = b.Runs[i].Metrics
 	}
+	var data []byte // of each part in turn: the connection copies what it publishes
 	for {
 		part := Changed{Stream: b.Next.Stream, Epoch: b.Next.Epoch}
 		part.Records, records = records[:min(len(records), recordsPerMessage)], records[min(len(records), recordsPerMessage):]
@@ -61,9 +62,10 @@ func announce(ctx context.Context, conn *nats.Conn, deployment string, b *sinks.
 			m.Header = withSpan(ctx, positionHeader(b.Next))
 		}
 		var err error
-		if m.Data, err = part.encode(); err != nil {
+		if data, err = part.append(data[:0]); err != nil {
 			return err
 		}
+		m.Data = data
 		if err := conn.PublishMsg(m); err != nil {
 			return fmt.Errorf("announce: %w", err)
 		}
@@ -73,18 +75,18 @@ func announce(ctx context.Context, conn *nats.Conn, deployment string, b *sinks.
 	}
 }
 
-// encode writes JSON with each record on a line of its own: who passes records on can tell them apart without reading them.
-func (c *Changed) encode() ([]byte, error) {
-	head := *c
-	head.Records = []aggregate.Metrics{}
-	data, err := json.Marshal(&head)
+// append appends JSON with each record on a line of its own: who passes records on can tell them apart without reading them.
+func (c *Changed) append(data []byte) ([]byte, error) {
+	empty := *c
+	empty.Records = []aggregate.Metrics{}
+	head, err := json.Marshal(&empty)
 	if err != nil {
 		return nil, fmt.Errorf("encode announcement: %w", err)
 	}
 	if len(c.Records) == 0 {
-		return data, nil
+		return append(data, head...), nil
 	}
-	data = data[:len(data)-len("]}")]
+	data = append(data, head[:len(head)-len("]}")]...)
 	const typical = 800 // bytes of a record
 	data = slices.Grow(data, typical*len(c.Records))
 	for i := range c.Records {
@@ -104,7 +106,7 @@ func AnnounceOther(conn *nats.Conn, deployment string) error {
 
 // announceFound tells where the store stands. Who was told of less has missed something, and reads it.
 func announceFound(conn *nats.Conn, deployment string, p sinks.Position) error {
-	data, err := (&Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence}).encode()
+	data, err := (&Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence}).append(nil)
 	if err != nil {
 		return err
 	}

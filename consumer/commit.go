@@ -144,11 +144,14 @@ func (s *session) settle(ctx context.Context, result committed) error {
 	var conflict *sinks.VersionConflict
 	switch {
 	case result.err == nil:
-		s.reader.committed(result, s.stored)
-		s.stored, s.position, s.moved = result.batch.Next, result.batch.Next, true
-		s.cache.trim(s.inFlight, s.open)
-		s.inbox.giveBack(s.inFlight.items)
-		s.inFlight = nil
+		before, done := s.stored, s.inFlight
+		s.stored, s.position, s.moved, s.inFlight = result.batch.Next, result.batch.Next, true, nil
+		if s.ripe() {
+			s.startCommit(ctx) // the rest is done beside it
+		}
+		s.reader.committed(result, before)
+		s.cache.trim(done, s.inFlight, s.open)
+		s.inbox.giveBack(done.items)
 		return nil
 	case errors.As(result.err, &conflict) && s.attempts < maxConflicts:
 		s.attempts++
