@@ -90,9 +90,11 @@ func buildWriteMetrics() (insert, update string) {
 	params = append(params, fmt.Sprintf("unnest($%d::bigint[]) AS version", len(sent)+1))
 	writing := func(number string) string {
 		return fmt.Sprintf(`
-INSERT INTO campaign_metrics AS m (number, %s, version, updated_at)
-SELECT coalesce((SELECT d.number FROM deleted_runs d WHERE d.run_key = r.run_key), %s), %s, r.version, $%d::timestamptz
-FROM (SELECT %s) AS r`,
+INSERT INTO campaign_metrics AS m (number, %[1]s, version, updated_at)
+SELECT CASE WHEN EXISTS (SELECT FROM deleted_runs)
+	THEN coalesce((SELECT d.number FROM deleted_runs d WHERE d.run_key = r.run_key), %[2]s) ELSE %[2]s END,
+	%[3]s, r.version, $%[4]d::timestamptz
+FROM (SELECT %[5]s) AS r`,
 			strings.Join(names, ", "), number, strings.Join(values, ", "), len(sent)+2, strings.Join(params, ", "))
 	}
 	insert = writing("nextval('run_numbers')")
