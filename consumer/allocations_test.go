@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apexsalesai/runmetrics/aggregate"
 	"github.com/apexsalesai/runmetrics/events"
 	"github.com/apexsalesai/runmetrics/sinks"
 )
@@ -50,7 +49,7 @@ func executionsOf(runs, agents int) []events.Message {
 // foldAll does what becomes of messages up to the commit of all of them, and after it.
 func foldAll(t *testing.T, messages []events.Message) {
 	t.Helper()
-	inbox, b, cache := new(inbox), newBatch(), newCache()
+	inbox, b, cache := new(inbox), newBatch(new(batch)), newCache()
 	for i, m := range messages {
 		it := inbox.newItem()
 		it.sequence = uint64(i + 1)
@@ -62,11 +61,7 @@ func foldAll(t *testing.T, messages []events.Message) {
 	if commit.Next.Applied != int64(len(messages)) {
 		t.Fatalf("%d of %d events were applied", commit.Next.Applied, len(messages))
 	}
-	var records []aggregate.Metrics
-	for i := range commit.Runs {
-		records = append(records, commit.Runs[i].Metrics)
-	}
-	if _, err := (&Changed{Records: records}).append(nil); err != nil {
+	if _, err := (Changed{}).append(nil, commit.Runs); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,12 +31,16 @@ type change struct {
 	base    int64   // version before this batch
 	items   []int32 // positions in batch.items
 	applied int
+	sums    Sums // of the applied ones
 	// fixed when sealed
 	metrics   aggregate.Metrics
 	latencies aggregate.LatencyChanges
 }
 
-func newBatch() *batch { return &batch{runs: make(map[events.Key]*change)} }
+// newBatch makes one with room for what the one before it has: those of a backlog are like each other.
+func newBatch(before *batch) *batch {
+	return &batch{items: make([]*item, 0, len(before.items)), runs: make(map[events.Key]*change, len(before.runs))}
+}
 
 // fold adds an accepted item.
 func (b *batch) fold(it *item, cache *cache) {
@@ -77,6 +81,7 @@ func (b *batch) apply(c *change, at int32) {
 	case aggregate.Applied:
 		it.outcome = applied
 		c.applied++
+		c.sums.add(&it.event)
 	case aggregate.Duplicate:
 		it.outcome = duplicate
 	case aggregate.Conflict:
@@ -107,7 +112,7 @@ func (b *batch) refold(key events.Key, state *cachedRun) {
 	if c == nil {
 		return
 	}
-	c.state, c.base, c.applied = state, state.version, 0
+	c.state, c.base, c.applied, c.sums = state, state.version, 0, Sums{}
 	for _, at := range c.items {
 		b.apply(c, at)
 	}
@@ -161,6 +166,17 @@ func (b *batch) changes(appliedEvents int) []sinks.RunChange {
 		list = append(list, sinks.RunChange{Metrics: c.metrics, Events: all[from:len(all):len(all)], Latencies: c.latencies})
 	}
 	return list
+}
+
+// sums adds up what the batch applies.
+func (b *batch) sums() (sums Sums) {
+	for _, c := range b.runs {
+		sums.plus(c.sums)
+		if c.applied > 0 && c.base == 0 {
+			sums.NewRuns++
+		}
+	}
+	return sums
 }
 
 // keys finds the names of runs by their identity.

@@ -48,52 +48,49 @@ func Announce(conn *nats.Conn, deployment string, b *sinks.Batch) error {
 // announce also carries the span of the context, where that is sampled: what others do about the commit belongs to its
 // trace.
 func announce(ctx context.Context, conn *nats.Conn, deployment string, b *sinks.Batch) error {
-	records := make([]aggregate.Metrics, len(b.Runs))
-	for i := range b.Runs {
-		records[i] = b.Runs[i].Metrics
-	}
+	runs := b.Runs
 	var data []byte // of each part in turn: the connection copies what it publishes
 	for {
-		part := Changed{Stream: b.Next.Stream, Epoch: b.Next.Epoch}
-		part.Records, records = records[:min(len(records), recordsPerMessage)], records[min(len(records), recordsPerMessage):]
+		head, part := Changed{Stream: b.Next.Stream, Epoch: b.Next.Epoch}, runs[:min(len(runs), recordsPerMessage)]
+		runs = runs[len(part):]
 		m := nats.NewMsg(ChangedSubject(deployment))
-		if len(records) == 0 {
-			part.Position = b.Next.Sequence
+		if len(runs) == 0 {
+			head.Position = b.Next.Sequence
 			m.Header = withSpan(ctx, positionHeader(b.Next))
 		}
 		var err error
-		if data, err = part.append(data[:0]); err != nil {
+		if data, err = head.append(data[:0], part); err != nil {
 			return err
 		}
 		m.Data = data
 		if err := conn.PublishMsg(m); err != nil {
 			return fmt.Errorf("announce: %w", err)
 		}
-		if len(records) == 0 {
+		if len(runs) == 0 {
 			return nil
 		}
 	}
 }
 
-// append appends JSON with each record on a line of its own: who passes records on can tell them apart without reading them.
-func (c *Changed) append(data []byte) ([]byte, error) {
-	empty := *c
-	empty.Records = []aggregate.Metrics{}
-	head, err := json.Marshal(&empty)
+// append appends JSON with the runs' records, each on a line of its own: who passes records on can tell them apart without
+// reading them.
+func (c Changed) append(data []byte, runs []sinks.RunChange) ([]byte, error) {
+	c.Records = []aggregate.Metrics{}
+	head, err := json.Marshal(&c)
 	if err != nil {
 		return nil, fmt.Errorf("encode announcement: %w", err)
 	}
-	if len(c.Records) == 0 {
+	if len(runs) == 0 {
 		return append(data, head...), nil
 	}
 	data = append(data, head[:len(head)-len("]}")]...)
 	const typical = 800 // bytes of a record
-	data = slices.Grow(data, typical*len(c.Records))
-	for i := range c.Records {
+	data = slices.Grow(data, typical*len(runs))
+	for i := range runs {
 		if i > 0 {
 			data = append(data, ',')
 		}
-		data = c.Records[i].AppendJSON(append(data, '\n'))
+		data = runs[i].Metrics.AppendJSON(append(data, '\n'))
 	}
 	return append(data, "\n]}"...), nil
 }
@@ -106,7 +103,7 @@ func AnnounceOther(conn *nats.Conn, deployment string) error {
 
 // announceFound tells where the store stands. Who was told of less has missed something, and reads it.
 func announceFound(conn *nats.Conn, deployment string, p sinks.Position) error {
-	data, err := (&Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence}).append(nil)
+	data, err := Changed{Stream: p.Stream, Epoch: p.Epoch, Position: p.Sequence}.append(nil, nil)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (s *session) startCommit(ctx context.Context) {
 	if s.inFlight != nil || len(s.open.items) == 0 {
 		return
 	}
-	s.inFlight, s.open, s.attempts, s.gathered = s.open, newBatch(), 0, nil
+	s.inFlight, s.open, s.attempts, s.gathered = s.open, newBatch(s.open), 0, nil
 	// Whole microseconds, as every store keeps them.
 	s.inFlight.seal(s.reader.now().UTC().Truncate(time.Microsecond))
 	s.commit(ctx, s.inFlight.commit(s.position))
@@ -76,7 +76,7 @@ func (s *session) commit(ctx context.Context, b *sinks.Batch) {
 		result := s.store(ctx, stored, b)
 		if result.err == nil {
 			s.tell(ctx, b)
-			result.sums = sumsOf(b)
+			result.sums = inFlight.sums()
 			result.delays.add(inFlight.items, s.reader.now())
 			s.reader.measured.committed(ctx, len(inFlight.items))
 		} else {

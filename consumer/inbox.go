@@ -61,6 +61,7 @@ type inbox struct {
 	done   []*item   // empty ones, whose commit is over
 	room   sync.Cond // of mu; told when something is taken, or nothing is any more
 	items  []*item
+	taken  []*item // what was taken last, whose array is the next one to fill
 	bytes  int
 	closed bool // nothing is taken any more
 }
@@ -165,23 +166,24 @@ func (b *inbox) close() {
 	b.room.Broadcast()
 }
 
-// take returns the oldest items, up to n of them and up to the one with which they have size bytes.
-func (b *inbox) take(n, size int) (items []*item) {
+// take returns the oldest items, up to n of them and up to the one with which they have size bytes. The slice is the
+// caller's until the next call.
+func (b *inbox) take(n, size int) []*item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.room.Broadcast()
+	clear(b.taken) // or it would hold on to them
 	if len(b.items) <= n && b.bytes <= size {
-		items, b.items, b.bytes = b.items, nil, 0
-		return items
+		b.items, b.taken, b.bytes = b.taken[:0], b.items, 0
+		return b.taken
 	}
-	taken, left := 0, b.bytes
-	for taken < min(n, len(b.items)) && b.bytes-left < size {
-		left -= b.items[taken].bytes
-		taken++
+	count, left := 0, b.bytes
+	for count < min(n, len(b.items)) && b.bytes-left < size {
+		left -= b.items[count].bytes
+		count++
 	}
-	items = slices.Clone(b.items[:taken])
-	clear(b.items[:taken]) // the array stays, and would hold on to them
-	b.items, b.bytes = b.items[taken:], left
+	b.taken = append(b.taken[:0], b.items[:count]...)
+	b.items, b.bytes = slices.Delete(b.items, 0, count), left
 	signal(b.ready)
-	return items
+	return b.taken
 }

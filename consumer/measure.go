@@ -79,23 +79,11 @@ type Sums struct {
 	NewRuns                      int64           // runs that the store did not have
 }
 
-// sumsOf adds up a batch.
-func sumsOf(b *sinks.Batch) Sums {
-	var s Sums
-	for i := range b.Runs {
-		if b.Runs[i].Metrics.Version == 1 {
-			s.NewRuns++
-		}
-		for _, e := range b.Runs[i].Events {
-			if e.Type == events.AgentFinished {
-				s.add(e)
-			}
-		}
-	}
-	return s
-}
-
+// add counts an applied event, of which only executions add anything.
 func (s *Sums) add(e *events.Event) {
+	if e.Type != events.AgentFinished {
+		return
+	}
 	switch e.Status {
 	case events.Succeeded:
 		s.Succeeded++

@@ -70,7 +70,7 @@ type session struct {
 
 func (r *Reader) newSession() *session {
 	return &session{reader: r, waits: r.turn.waits(), pins: make(chan string, 1), unpinned: make(chan struct{}, 1),
-		silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil), cache: newCache(), open: newBatch(),
+		silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil), cache: newCache(), open: newBatch(new(batch)),
 		done: make(chan committed, 1)}
 }
 
