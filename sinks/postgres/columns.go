@@ -64,10 +64,10 @@ var sent = columns[:len(columns)-2]
 
 const namingColumns = 4
 
-// insertMetrics writes the runs that their writer takes for new. A unique violation refuses it where one has a row: to be
-// ready for a conflict in each row, as updateMetrics is, costs the server a seventh more.
+// insertRuns writes the runs that their writer takes for new, and their events. A unique violation refuses it where one has a
+// row: to be ready for a conflict in each row, as updateRuns is, costs the server a seventh more.
 //
-// updateMetrics writes the others without looking at what is there, and then refuses unless each got the version that its
+// updateRuns writes the others without looking at what is there, and then refuses unless each got the version that its
 // writer expected: one more than before. A run without a row gets the one after that of events which somebody left who
 // deleted the row. A sealed run refuses every version. Only a run that is new takes the next number: of the others those
 // that have a row keep theirs, and one that has neither a row nor events is refused.
@@ -75,9 +75,9 @@ const namingColumns = 4
 // Both take the runs sorted by key, and the new ones come first, which no other commit can know before they are there: two
 // commits wait for each other and never both. A select list takes the arrays apart in step; FROM unnest($1, $2) would first
 // keep the elements of each in a table of its own.
-var insertMetrics, updateMetrics = buildWriteMetrics()
+var insertRuns, updateRuns = buildWriteRuns()
 
-func buildWriteMetrics() (insert, update string) {
+func buildWriteRuns() (insert, update string) {
 	var names, values, params, set []string
 	for i, c := range sent {
 		names = append(names, c.name)
@@ -90,25 +90,44 @@ func buildWriteMetrics() (insert, update string) {
 	params = append(params, fmt.Sprintf("unnest($%d::bigint[]) AS version", len(sent)+1))
 	writing := func(number string) string {
 		return fmt.Sprintf(`
-INSERT INTO campaign_metrics AS m (number, %[1]s, version, updated_at)
-SELECT CASE WHEN EXISTS (SELECT FROM deleted_runs)
-	THEN coalesce((SELECT d.number FROM deleted_runs d WHERE d.run_key = r.run_key), %[2]s) ELSE %[2]s END,
-	%[3]s, r.version, $%[4]d::timestamptz
-FROM (SELECT %[5]s) AS r`,
+WITH written AS (
+	INSERT INTO campaign_metrics AS m (number, %[1]s, version, updated_at)
+	SELECT CASE WHEN EXISTS (SELECT FROM deleted_runs)
+		THEN coalesce((SELECT d.number FROM deleted_runs d WHERE d.run_key = r.run_key), %[2]s) ELSE %[2]s END,
+		%[3]s, r.version, $%[4]d::timestamptz
+	FROM (SELECT %[5]s) AS r`,
 			strings.Join(names, ", "), number, strings.Join(values, ", "), len(sent)+2, strings.Join(params, ", "))
 	}
-	insert = writing("nextval('run_numbers')")
-	update = fmt.Sprintf(`
-WITH written AS (%s
+	chunks := buildWriteChunks(len(sent) + 1)
+	insert = writing("nextval('run_numbers')") + `
+	RETURNING m.run_key, m.number
+)` + chunks
+	update = fmt.Sprintf(`%s
 	ON CONFLICT (run_key) DO UPDATE SET %s, updated_at = excluded.updated_at, version = m.version + 1
-	RETURNING m.run_key, CASE
+	RETURNING m.run_key, m.number, CASE
 		WHEN m.sealed_at IS NULL AND (m.xmax <> 0 OR EXISTS (
 			SELECT FROM event_chunks c WHERE c.number = m.number AND c.version = m.version - 1))
 		THEN m.version END AS version
+), chunks AS (%s
 )
 SELECT expect_versions($1::uuid[], $%d::bigint[], (SELECT array_agg(version ORDER BY run_key) FROM written))`,
-		writing("0"), strings.Join(set, ", "), len(sent)+1)
+		writing("0"), strings.Join(set, ", "), chunks, len(sent)+1)
 	return insert, update
+}
+
+// buildWriteChunks is the statement that writes a chunk for each of the rows written, whose versions are the given parameter.
+// It takes all chunks as one value, which is faster to send and to take apart than an array of texts; so it does the
+// latencies. What begins nowhere is NULL. The driver copies the values one behind the other: the longest is the last, or there
+// would be no room for the others behind it.
+func buildWriteChunks(versions int) string {
+	return fmt.Sprintf(`
+INSERT INTO event_chunks (number, version, events, latencies)
+SELECT c.number, c.version, convert_from(substring($%[7]d::bytea FROM c.begin FOR c.length), 'UTF8'),
+	substring($%[6]d::bytea FROM c.first FOR c.size)
+FROM (SELECT unnest((SELECT array_agg(number ORDER BY run_key) FROM written)) AS number, unnest($%[1]d::bigint[]) AS version,
+	unnest($%[2]d::integer[]) AS begin, unnest($%[3]d::integer[]) AS length,
+	unnest($%[4]d::integer[]) AS first, unnest($%[5]d::integer[]) AS size) AS c`,
+		versions, versions+2, versions+3, versions+4, versions+5, versions+6, versions+7)
 }
 
 // stored is the expression that stores a value.

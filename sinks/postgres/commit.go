@@ -63,35 +63,18 @@ func queuePosition(pipeline *pgx.Batch, prev sinks.Position, b *sinks.Batch) {
 // nanoTime keeps what the server compares, which timestamptz would cut.
 func nanoTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-const (
-	// writeChunks takes all chunks as one value, which is faster to send and to take apart than an array of texts; so it
-	// does the latencies. What begins nowhere is NULL. The driver copies the values one behind the other: the longest is
-	// the last, or there would be no room for the others behind it. Each run has its row by now, and with it its number.
-	writeChunks = `
-INSERT INTO event_chunks (number, version, events, latencies)
-SELECT m.number, c.version, convert_from(substring($8::bytea FROM c.begin FOR c.length), 'UTF8'),
-	substring($7::bytea FROM c.first FOR c.size)
-FROM (SELECT unnest($1::uuid[]) AS run_key, unnest($2::bigint[]) AS version,
-	unnest($3::integer[]) AS begin, unnest($4::integer[]) AS length,
-	unnest($5::integer[]) AS first, unnest($6::integer[]) AS size) AS c
-CROSS JOIN LATERAL (SELECT m.number FROM campaign_metrics m WHERE m.run_key = c.run_key LIMIT 1) m`
-
-	writeVoided = `
+const writeVoided = `
 INSERT INTO voided_events (run_key, event_id) SELECT * FROM unnest($1::uuid[], $2::text[])
 ON CONFLICT (run_key, event_id) DO NOTHING`
-)
 
 // queueRuns queues what the batch does to runs. The rows are in use until the pipeline was sent.
 func (s *Store) queueRuns(pipeline *pgx.Batch, rows *runRows, at time.Time) {
 	if len(rows.fresh.keys) > 0 {
-		pipeline.Queue(insertMetrics, rows.fresh.args(at)...)
+		pipeline.Queue(insertRuns, rows.fresh.args(at)...)
 	}
 	if len(rows.known.keys) > 0 {
-		pipeline.Queue(updateMetrics, rows.known.args(at)...)
+		pipeline.Queue(updateRuns, rows.known.args(at)...)
 	}
-	pipeline.Queue(writeChunks, rows.keys, rows.versions.String(),
-		rows.chunks.begins.String(), rows.chunks.lengths.String(),
-		rows.latencies.begins.String(), rows.latencies.lengths.String(), rows.latencies.all, rows.chunks.all)
 	if len(rows.voided) > 0 {
 		queueVoids(pipeline, rows.voided)
 	}
@@ -117,41 +100,53 @@ func inOrder(runs []sinks.RunChange) []*sinks.RunChange {
 
 // runRows are the runs of a batch as parameters. They are most of what a commit sends, so their memory is used again.
 type runRows struct {
-	keys      []pgtype.UUID
-	versions  array
-	closed    array   // whether each run's status is not running
-	fresh     records // of those whose writer takes them for new
-	known     records // of the others
-	chunks    pieces  // the stored events
-	latencies pieces  // what they change in latencies
-	voided    []void
+	keys     []pgtype.UUID
+	versions array
+	closed   array   // whether each run's status is not running
+	fresh    records // of those whose writer takes them for new
+	known    records // of the others
+	voided   []void
 }
 
-// records are rows of campaign_metrics.
+// records are rows of campaign_metrics, and of event_chunks the one that comes with each.
 type records struct {
-	keys     []pgtype.UUID
-	values   []array // of the sent columns behind the key
-	versions array
+	keys      []pgtype.UUID
+	values    []array // of the sent columns behind the key
+	versions  array
+	chunks    pieces // the stored events
+	latencies pieces // what they change in latencies
 }
 
 func newRecords() records { return records{values: make([]array, len(sent)-1)} }
 
-func (r *records) add(m *aggregate.Metrics) {
+func (r *records) add(run *sinks.RunChange) {
+	m := &run.Metrics
 	r.keys = append(r.keys, pgtype.UUID{Bytes: m.RunKey, Valid: true})
 	for i := range r.values {
 		r.values[i].field(sent[i+1].field(m))
 	}
 	r.versions.integer(m.Version)
+	begin := len(r.chunks.all)
+	r.chunks.all = sinks.AppendChunk(r.chunks.all, run.Events)
+	r.chunks.end(begin)
+	if run.Latencies == nil {
+		r.latencies.none()
+		return
+	}
+	begin = len(r.latencies.all)
+	r.latencies.all = sinks.AppendLatencies(r.latencies.all, run.Latencies)
+	r.latencies.end(begin)
 }
 
-// args are the parameters of insertMetrics and updateMetrics.
+// args are the parameters of insertRuns and updateRuns.
 func (r *records) args(at time.Time) []any {
-	args := make([]any, 0, len(columns))
+	args := make([]any, 0, len(columns)+6)
 	args = append(args, r.keys)
 	for i := range r.values {
 		args = append(args, r.values[i].String())
 	}
-	return append(args, r.versions.String(), at)
+	return append(args, r.versions.String(), at, r.chunks.begins.String(), r.chunks.lengths.String(),
+		r.latencies.begins.String(), r.latencies.lengths.String(), r.latencies.all, r.chunks.all)
 }
 
 func (r *records) empty() {
@@ -159,6 +154,8 @@ func (r *records) empty() {
 	for i := range r.values {
 		r.values[i].b = r.values[i].b[:0]
 	}
+	r.chunks.empty()
+	r.latencies.empty()
 }
 
 // pieces are a value of each run, one after the other.
@@ -171,6 +168,12 @@ type pieces struct {
 func (p *pieces) end(begin int) {
 	p.begins.integer(int64(begin + 1))
 	p.lengths.integer(int64(len(p.all) - begin))
+}
+
+// none stands for a run without a value.
+func (p *pieces) none() {
+	p.begins.null()
+	p.lengths.null()
 }
 
 // empty never leaves all nil, which would be NULL and not a value without bytes.
@@ -197,28 +200,13 @@ func (r *runRows) fill(runs []*sinks.RunChange) {
 		r.keys = append(r.keys, pgtype.UUID{Bytes: m.RunKey, Valid: true})
 		r.versions.integer(m.Version)
 		if m.Version == 1 {
-			r.fresh.add(m)
+			r.fresh.add(run)
 		} else {
-			r.known.add(m)
+			r.known.add(run)
 		}
 		r.closed.boolean(m.Status != aggregate.Running)
-		begin := len(r.chunks.all)
-		r.chunks.all = sinks.AppendChunk(r.chunks.all, run.Events)
-		r.chunks.end(begin)
-		r.fillLatencies(run)
 		r.fillVoided(run)
 	}
-}
-
-func (r *runRows) fillLatencies(run *sinks.RunChange) {
-	if run.Latencies == nil {
-		r.latencies.begins.null()
-		r.latencies.lengths.null()
-		return
-	}
-	begin := len(r.latencies.all)
-	r.latencies.all = sinks.AppendLatencies(r.latencies.all, run.Latencies)
-	r.latencies.end(begin)
 }
 
 func (r *runRows) fillVoided(run *sinks.RunChange) {
@@ -235,6 +223,4 @@ func (r *runRows) empty() {
 	r.keys, r.voided, r.versions.b, r.closed.b = r.keys[:0], r.voided[:0], r.versions.b[:0], r.closed.b[:0]
 	r.fresh.empty()
 	r.known.empty()
-	r.chunks.empty()
-	r.latencies.empty()
 }

@@ -214,10 +214,10 @@ func TestCommitSendsOnlyWhatTheBatchHolds(t *testing.T) {
 		statements int
 	}{
 		{"nothing", nil, 1},                             // position
-		{"a run", everything(0, 1)[:1], 4},              // and metrics, chunks, marks
+		{"a run", everything(0, 1)[:1], 3},              // and the run with its events, marks
 		{"a duplicate", everything(0, 1)[:1], 1},        // position
 		{"a conflict", everything(0, 1)[1:2], 2},        // and dead letters
-		{"everything", everything(1, 5), 1 + 4 + 1 + 1}, // position, new and known runs, void, dead letter
+		{"everything", everything(1, 5), 1 + 3 + 1 + 1}, // position, new and known runs and marks, void, dead letter
 	} {
 		before := server.Statements(application)
 		if err := w.Commit(t.Context(), w.Fold(test.events...)); err != nil {
