@@ -57,15 +57,13 @@ func (b *batch) fold(it *item, cache *cache) {
 	c := b.runs[it.event.Key]
 	if c == nil {
 		state := cache.get(it.event.Key)
+		state.batches++
 		c = &change{state: state, base: state.version, items: make([]int32, 0, 8)}
 		b.runs[it.event.Key] = c
 	}
 	c.items = append(c.items, at)
 	b.apply(c, at)
 }
-
-// has tells whether the batch, if there is one, touches the run.
-func (b *batch) has(key events.Key) bool { return b != nil && b.runs[key] != nil }
 
 // full tells whether the batch has as many items as the limit, or as many bytes as it may have.
 func (b *batch) full(limit int) bool { return len(b.items) >= limit || b.bytes >= maxBatchBytes }
@@ -112,6 +110,8 @@ func (b *batch) refold(key events.Key, state *cachedRun) {
 	if c == nil {
 		return
 	}
+	c.state.batches--
+	state.batches++
 	c.state, c.base, c.applied, c.sums = state, state.version, 0, Sums{}
 	for _, at := range c.items {
 		b.apply(c, at)

@@ -88,6 +88,9 @@ func (k *broker) commitAll(tb testing.TB, server *sinktest.PostgresServer, store
 	return k.commitFrom(tb, server, store, 0, n)
 }
 
+// deployments counts them. Their names are as short as a real one's: each message carries that of its consumer.
+var deployments atomic.Int64
+
 // commitFrom does so with a store that has the events before.
 func (k *broker) commitFrom(tb testing.TB, server *sinktest.PostgresServer, store sinks.Store, before, n int) sample {
 	tb.Helper()
@@ -95,7 +98,7 @@ func (k *broker) commitFrom(tb testing.TB, server *sinktest.PostgresServer, stor
 	if err != nil {
 		tb.Fatal(err)
 	}
-	deployment := "bench-" + id.Ledger.String() // what others announce late is not of this one
+	deployment := fmt.Sprint("bench-", deployments.Add(1)) // what others announce late is not of this one
 	watch := k.watchCommits(tb, deployment)
 	if _, err := consumer.EnsureConsumers(tb.Context(), k.js, streamName, deployment, id, consumer.DefaultPinnedTTL, false); err != nil {
 		tb.Fatal(err)

@@ -17,7 +17,9 @@ type cachedRun struct {
 	run     *aggregate.Run
 	version int64
 	size    int
-	sealed  bool // its events were dropped: it takes no more
+	sealed  bool          // its events were dropped: it takes no more
+	batches int           // that change it, and are not stored yet
+	place   *list.Element // in the cache, nil where it is not there any more
 }
 
 // cache keeps the runs used last. A session starts with an empty one.
@@ -46,7 +48,8 @@ func (c *cache) put(key events.Key, stored sinks.StoredRun) *cachedRun {
 		c.remove(e)
 	}
 	r := &cachedRun{run: stored.Run, version: stored.Version, size: stored.Run.Size(), sealed: stored.Sealed}
-	c.byKey[key] = c.recent.PushFront(r)
+	r.place = c.recent.PushFront(r)
+	c.byKey[key] = r.place
 	c.bytes += r.size
 	return r
 }
@@ -55,25 +58,28 @@ func (c *cache) remove(e *list.Element) {
 	r := e.Value.(*cachedRun)
 	delete(c.byKey, r.run.Key())
 	c.recent.Remove(e)
+	r.place = nil
 	c.bytes -= r.size
 }
 
 // trim weighs the runs of a committed batch anew and lets the ones used longest ago go. The runs of that batch stay, and
-// those of the ones behind it, which may be nil: a run that is greater than the whole cache would else be read back for
-// every commit.
-func (c *cache) trim(done, next, open *batch) {
+// those of the ones behind it: a run that is greater than the whole cache would else be read back for every commit.
+func (c *cache) trim(done *batch) {
 	for _, ch := range done.runs {
-		size := ch.state.run.Size()
-		if e, ok := c.byKey[ch.state.run.Key()]; ok && e.Value == any(ch.state) {
-			c.bytes += size - ch.state.size
-			ch.state.size = size
+		if r := ch.state; r.place != nil {
+			size := r.run.Size()
+			c.bytes += size - r.size
+			r.size = size
 		}
 	}
 	for e := c.recent.Back(); e != nil && c.bytes > cacheBytes; {
 		before := e.Prev()
-		if key := e.Value.(*cachedRun).run.Key(); !done.has(key) && !next.has(key) && !open.has(key) {
+		if e.Value.(*cachedRun).batches == 0 {
 			c.remove(e)
 		}
 		e = before
+	}
+	for _, ch := range done.runs {
+		ch.state.batches--
 	}
 }

@@ -150,7 +150,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 			s.startCommit(ctx) // the rest is done beside it
 		}
 		s.reader.committed(result, before)
-		s.cache.trim(done, s.inFlight, s.open)
+		s.cache.trim(done)
 		s.inbox.giveBack(done.items)
 		return nil
 	case errors.As(result.err, &conflict) && s.attempts < maxConflicts:

@@ -71,7 +71,7 @@ const slabSize = 128
 
 // wakeItems is how many messages of a backlog wake the session at once: waking it for each would cost more than folding
 // them.
-const wakeItems = 256
+const wakeItems = 1024
 
 func newInbox(traces bool) *inbox {
 	b := &inbox{ready: make(chan struct{}, 1), traces: traces}
