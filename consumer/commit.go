@@ -29,9 +29,7 @@ const (
 type committed struct {
 	batch *sinks.Batch
 	err   error
-	sums  Sums // of what was stored
-	// delays are of what was stored, by the clock right after it.
-	delays Delays
+	at    time.Time // when it was stored
 	// reloaded holds the runs of a version conflict as the store has them; absent ones are not in the store.
 	reloaded map[uuid.UUID]sinks.StoredRun
 	span     trace.SpanContext // of an attempt that failed, where it has one
@@ -67,23 +65,27 @@ func (s *session) startCommit(ctx context.Context) {
 	signal(s.inbox.ready) // what did not fit into the last batch fits into this one
 }
 
-// commit stores the batch in a goroutine of its own and reports to done. A crash anywhere in it leaves a batch that is
-// stored whole or not at all.
+// commit stores the batch in a goroutine of its own, reports to done, and announces what was stored, behind what was stored
+// before. A crash anywhere in it leaves a batch that is stored whole or not at all.
 func (s *session) commit(ctx context.Context, b *sinks.Batch) {
-	stored, inFlight := s.stored, s.inFlight
+	stored, inFlight, before, told := s.stored, s.inFlight, s.told, make(chan struct{})
+	s.told = told
 	go func() {
+		defer close(told)
 		ctx, attempt := s.reader.startAttempt(ctx, inFlight)
 		result := s.store(ctx, stored, b)
 		if result.err == nil {
-			s.tell(ctx, b)
-			result.sums = inFlight.sums()
-			result.delays.add(inFlight.items, s.reader.now())
+			result.at = s.reader.now()
 			s.reader.measured.committed(ctx, len(inFlight.items))
 		} else {
 			result.span = attempt.context()
 		}
 		attempt.end(result.err)
 		s.done <- result
+		<-before
+		if result.err == nil {
+			s.tell(ctx, b)
+		}
 	}()
 }
 
@@ -149,7 +151,7 @@ func (s *session) settle(ctx context.Context, result committed) error {
 		if s.ripe() {
 			s.startCommit(ctx) // the rest is done beside it
 		}
-		s.reader.committed(result, before)
+		s.reader.committed(result, done, before)
 		s.cache.trim(done)
 		s.inbox.giveBack(done.items)
 		return nil

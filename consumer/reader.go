@@ -253,8 +253,8 @@ func (r *Reader) judge(it *item) {
 	it.subject, it.payload = events.Subject(it.event.CampaignID, it.event.RunID), events.Encode(&it.event)
 }
 
-// committed takes note of a successful commit.
-func (r *Reader) committed(result committed, before sinks.Position) {
+// committed takes note of a successful commit of a batch.
+func (r *Reader) committed(result committed, done *batch, before sinks.Position) {
 	b := result.batch
 	if b.Next.Epoch != before.Epoch {
 		r.timelines.found = finding{} // from now on it would be found again for another reason
@@ -264,5 +264,7 @@ func (r *Reader) committed(result committed, before sinks.Position) {
 	}
 	r.untold.add(b.DeadLetters)
 	r.tellDeadLetters(tellTime)
-	r.status.committed(before, b, result.sums, result.delays, r.now())
+	var delays Delays
+	delays.add(done.items, result.at)
+	r.status.committed(before, b, done.sums(), delays, result.at)
 }

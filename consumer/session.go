@@ -63,15 +63,18 @@ type session struct {
 	open     *batch           // being folded
 	inFlight *batch           // being committed, nil when none is
 	done     chan committed   // how the commit under way ended
+	told     <-chan struct{}  // closed when the last commit is announced, or failed
 	attempts int              // commits of inFlight that met a version conflict
 	moved    bool             // a commit succeeded
 	gathered <-chan time.Time // fires when the open batch has waited long enough, nil while it does not wait
 }
 
 func (r *Reader) newSession() *session {
+	told := make(chan struct{})
+	close(told)
 	return &session{reader: r, waits: r.turn.waits(), pins: make(chan string, 1), unpinned: make(chan struct{}, 1),
 		silent: make(chan struct{}, 1), inbox: newInbox(r.tracer != nil), cache: newCache(), open: newBatch(new(batch)),
-		done: make(chan committed, 1)}
+		done: make(chan committed, 1), told: told}
 }
 
 // begin reads where to go on, and looks who holds the pin.
@@ -233,10 +236,11 @@ func (s *session) leave(asking jetstream.ConsumeContext, cancel context.CancelFu
 	cancel()
 	if s.inFlight != nil {
 		if last := <-s.done; last.err == nil { // stored all the same: nobody will read it again
-			s.reader.committed(last, s.stored)
+			s.reader.committed(last, s.inFlight, s.stored)
 			s.position = last.batch.Next
 		}
 	}
+	<-s.told
 	s.givePinBack()
 }
 
