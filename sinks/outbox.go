@@ -49,6 +49,8 @@ type Outbox interface {
 
 // Claim asks for due runs.
 type Claim struct {
+	// Owner is of this claim alone. One that claimed a run once more, at the same version, while it had not settled it could
+	// not say which of the two it settles: the other request would be taken for over, and may still take place.
 	Owner uuid.UUID
 	Now   time.Time
 	// NotBefore is when the next version of a claimed run is due at the earliest, unless it closes the run.

@@ -17,6 +17,7 @@ const linger = 60 * time.Second
 // request is one run on its way to the copy.
 type request struct {
 	owner   *dispatcher
+	claim   uuid.UUID     // the owner that the store knows: each claim has one of its own
 	at      time.Time     // when it takes place, if it does
 	outcome sinks.Outcome // what its owner will settle
 	slow    bool          // takes place just before it is settled, whoever has the claim by then
@@ -115,7 +116,13 @@ func (w *world) mark(runs ...uuid.UUID) {
 
 // adopt takes the other dispatcher for dead. It may be, and then a new one takes its place, or it may only be slow.
 func (w *world) adopt(heir int) {
-	if _, err := w.store.Adopt(w.t.Context(), []uuid.UUID{w.owners[heir].owner}, w.now, w.now.Add(linger)); err != nil {
+	var living []uuid.UUID
+	for _, r := range w.underWay {
+		if r.owner == w.owners[heir] {
+			living = append(living, r.claim)
+		}
+	}
+	if _, err := w.store.Adopt(w.t.Context(), living, w.now, w.now.Add(linger)); err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range w.underWay {
@@ -129,7 +136,8 @@ func (w *world) adopt(heir int) {
 
 // claim sends what the dispatcher gets, and returns when something is due next.
 func (w *world) claim(d *dispatcher) time.Time {
-	claimed, err := w.store.Claim(w.t.Context(), sinks.Claim{Owner: d.owner, Now: w.now, NotBefore: w.now.Add(interval),
+	owner := uuid.New()
+	claimed, err := w.store.Claim(w.t.Context(), sinks.Claim{Owner: owner, Now: w.now, NotBefore: w.now.Add(interval),
 		Limit: 1 + w.IntN(4)})
 	if err != nil {
 		w.t.Fatal(err)
@@ -140,13 +148,13 @@ func (w *world) claim(d *dispatcher) time.Time {
 				w.t.Errorf("two requests about %v are under way", c.Metrics.RunKey)
 			}
 		}
-		w.send(d, c)
+		w.send(d, owner, c)
 	}
 	return claimed.Next
 }
 
-func (w *world) send(d *dispatcher, c sinks.Copy) {
-	r := request{owner: d, at: w.now, outcome: sinks.Outcome{RunKey: c.Metrics.RunKey, Version: c.Metrics.Version,
+func (w *world) send(d *dispatcher, claim uuid.UUID, c sinks.Copy) {
+	r := request{owner: d, claim: claim, at: w.now, outcome: sinks.Outcome{RunKey: c.Metrics.RunKey, Version: c.Metrics.Version,
 		Closed: c.Metrics.Status != aggregate.Running}}
 	fate := w.IntN(10)
 	switch {
@@ -168,17 +176,25 @@ func (w *world) send(d *dispatcher, c sinks.Copy) {
 	w.underWay = append(w.underWay, r)
 }
 
-// settle settles what the dispatcher knows, or repeats what it has settled before.
+// settle settles what the dispatcher knows of one of its claims, or repeats what it has settled before.
 func (w *world) settle(d *dispatcher) {
 	if !w.calm && len(w.repeated) > 0 && w.IntN(4) == 0 {
 		w.settleAs(w.repeated[0])
 		w.repeated = w.repeated[1:]
 		return
 	}
-	settlement := sinks.Settlement{Owner: d.owner, Now: w.now, RetryParked: w.now.Add(time.Minute)}
+	var claims []uuid.UUID
+	for _, r := range w.underWay {
+		if r.owner == d {
+			claims = append(claims, r.claim)
+		}
+	}
+	if len(claims) == 0 {
+		return
+	}
+	settlement := sinks.Settlement{Owner: claims[w.IntN(len(claims))], RetryParked: w.now.Add(time.Minute)}
 	w.underWay = slices.DeleteFunc(w.underWay, func(r request) bool {
-		twice := slices.ContainsFunc(settlement.Outcomes, func(o sinks.Outcome) bool { return o.RunKey == r.outcome.RunKey })
-		if r.owner != d || twice || r.slow && !w.calm && w.IntN(10) > 0 {
+		if r.claim != settlement.Owner || r.slow && !w.calm && w.IntN(10) > 0 {
 			return false
 		}
 		if r.slow {
@@ -197,11 +213,6 @@ func (w *world) settleAs(settlement sinks.Settlement) {
 	if _, err := w.store.Settle(w.t.Context(), settlement); err != nil {
 		w.t.Fatal(err)
 	}
-	for i := range w.underWay { // an owner that says twice what became of a version gives its claim away
-		r := &w.underWay[i]
-		r.adopted = r.adopted || r.owner.owner == settlement.Owner && slices.ContainsFunc(settlement.Outcomes,
-			func(o sinks.Outcome) bool { return o.RunKey == r.outcome.RunKey && o.Version == r.outcome.Version })
-	}
 }
 
 // calmDown ends every fault. What was refused is sent once more, as a person would have it.
@@ -210,7 +221,7 @@ func (w *world) calmDown() {
 	w.adopt(0)
 	w.drain() // while the other has not said what became of its requests
 	for _, d := range w.owners {
-		for range 10 { // more often than a run can be under way
+		for w.sends(d) {
 			w.settle(d)
 		}
 	}
@@ -224,12 +235,17 @@ func (w *world) calmDown() {
 	w.drain()
 }
 
+// sends tells whether the dispatcher has requests under way.
+func (w *world) sends(d *dispatcher) bool {
+	return slices.ContainsFunc(w.underWay, func(r request) bool { return r.owner == d })
+}
+
 // drain goes on until nothing waits but what the other dispatcher holds.
 func (w *world) drain() {
 	d := w.owners[0]
 	for range 1000 {
 		due := w.claim(d)
-		sent := slices.ContainsFunc(w.underWay, func(r request) bool { return r.owner == d })
+		sent := w.sends(d)
 		w.settle(d)
 		switch {
 		case sent:
