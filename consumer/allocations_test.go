@@ -18,7 +18,7 @@ func TestAllocationsOfAnEvent(t *testing.T) {
 		agents int     // of each run
 		limit  float64 // allocations for an event, from its bytes to the batch that the store is given and what is announced
 	}{
-		{1, 24}, {10, 6}, {1000, 2.5},
+		{1, 24}, {10, 6}, {1000, 3},
 	} {
 		messages := executionsOf(10_000/test.agents, test.agents)
 		n := testing.AllocsPerRun(5, func() { foldAll(t, messages) }) / float64(len(messages))
