@@ -116,13 +116,7 @@ func (w *world) mark(runs ...uuid.UUID) {
 
 // adopt takes the other dispatcher for dead. It may be, and then a new one takes its place, or it may only be slow.
 func (w *world) adopt(heir int) {
-	var living []uuid.UUID
-	for _, r := range w.underWay {
-		if r.owner == w.owners[heir] {
-			living = append(living, r.claim)
-		}
-	}
-	if _, err := w.store.Adopt(w.t.Context(), living, w.now, w.now.Add(linger)); err != nil {
+	if _, err := w.store.Adopt(w.t.Context(), w.claimsOf(w.owners[heir]), w.now, w.now.Add(linger)); err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range w.underWay {
@@ -183,12 +177,7 @@ func (w *world) settle(d *dispatcher) {
 		w.repeated = w.repeated[1:]
 		return
 	}
-	var claims []uuid.UUID
-	for _, r := range w.underWay {
-		if r.owner == d {
-			claims = append(claims, r.claim)
-		}
-	}
+	claims := w.claimsOf(d)
 	if len(claims) == 0 {
 		return
 	}
@@ -221,7 +210,7 @@ func (w *world) calmDown() {
 	w.adopt(0)
 	w.drain() // while the other has not said what became of its requests
 	for _, d := range w.owners {
-		for w.sends(d) {
+		for len(w.claimsOf(d)) > 0 {
 			w.settle(d)
 		}
 	}
@@ -235,9 +224,14 @@ func (w *world) calmDown() {
 	w.drain()
 }
 
-// sends tells whether the dispatcher has requests under way.
-func (w *world) sends(d *dispatcher) bool {
-	return slices.ContainsFunc(w.underWay, func(r request) bool { return r.owner == d })
+// claimsOf are the claims of the dispatcher's requests that are under way, one for each request.
+func (w *world) claimsOf(d *dispatcher) (claims []uuid.UUID) {
+	for _, r := range w.underWay {
+		if r.owner == d {
+			claims = append(claims, r.claim)
+		}
+	}
+	return claims
 }
 
 // drain goes on until nothing waits but what the other dispatcher holds.
@@ -245,7 +239,7 @@ func (w *world) drain() {
 	d := w.owners[0]
 	for range 1000 {
 		due := w.claim(d)
-		sent := w.sends(d)
+		sent := len(w.claimsOf(d)) > 0
 		w.settle(d)
 		switch {
 		case sent:
